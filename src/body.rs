@@ -271,6 +271,17 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }
 
+/// Returns the size of a body with `bytes` more in front of it.
+#[cfg(any(feature = "fallback", feature = "hf", feature = "upstream"))]
+pub(crate) fn size_with(rest: &SizeHint, bytes: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    hint.set_lower(rest.lower().saturating_add(bytes));
+    if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(bytes)) {
+        hint.set_upper(upper);
+    }
+    hint
+}
+
 /// Returns whether a response has a content coding. `identity` is none (RFC 9110 section 12.5.3).
 pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();

@@ -22,7 +22,7 @@ pub(crate) const fn date(days: u64) -> (u64, u64, u64) {
 
 /// Returns the days from 1970-01-01 to a date. `None` for a date before that and for one that does not
 /// exist.
-#[cfg(any(feature = "auth", feature = "upstream"))]
+#[cfg(any(feature = "auth", feature = "fallback", feature = "upstream"))]
 pub(crate) fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     // A year that begins in March, its day 1 and its months of 153 days for each five.
     let (years, months) =
@@ -62,7 +62,7 @@ mod tests {
         for days in 0..146_097 * 2 {
             assert_eq!(date(days), expected);
             let (year, month, day) = expected;
-            #[cfg(any(feature = "auth", feature = "upstream"))]
+            #[cfg(any(feature = "auth", feature = "fallback", feature = "upstream"))]
             assert_eq!(super::days(year, month, day), Some(days));
             #[cfg(feature = "throttle")]
             {
@@ -83,7 +83,7 @@ mod tests {
         }
     }
 
-    #[cfg(any(feature = "auth", feature = "upstream"))]
+    #[cfg(any(feature = "auth", feature = "fallback", feature = "upstream"))]
     #[test]
     fn dates_that_do_not_exist_have_no_day() {
         for (year, month, day) in [

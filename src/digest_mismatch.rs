@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use crate::causes::causes;
+
 /// A body ended and its digest is not the one that the request's signature covers.
 ///
 /// Layers that turn the error of a body into a rejection recognise it in the chain of sources.
@@ -11,11 +13,7 @@ pub(crate) struct DigestMismatch;
 impl DigestMismatch {
     /// Returns whether it is among the causes of `error`.
     pub(crate) fn is_in(error: &(dyn Error + 'static)) -> bool {
-        // Bounded because an error may be its own source.
-        let mut causes =
-            std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-                .take(16);
-        causes.any(|cause| cause.is::<Self>())
+        causes(error).any(|cause| cause.is::<Self>())
     }
 }
 

@@ -61,8 +61,15 @@ mod inner_service;
 #[cfg(any(feature = "auth", feature = "client", feature = "hf"))]
 mod address_reach;
 pub mod body;
-#[cfg(any(feature = "access-log", feature = "auth", feature = "throttle", feature = "upstream"))]
+#[cfg(any(
+    feature = "access-log",
+    feature = "auth",
+    feature = "fallback",
+    feature = "throttle",
+    feature = "upstream"
+))]
 mod calendar;
+mod causes;
 pub mod clock;
 #[cfg(feature = "auth")]
 mod digest_mismatch;
@@ -82,9 +89,14 @@ mod json_object;
 #[cfg(any(feature = "access-log", feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
-#[cfg_attr(not(feature = "upstream"), expect(dead_code, reason = "only UpstreamLayer has callers"))]
+#[cfg_attr(
+    not(feature = "upstream"),
+    expect(dead_code, reason = "only UpstreamLayer uses all of it")
+)]
 mod load_limit;
 mod lock;
+#[cfg(any(feature = "hf", feature = "upstream"))]
+mod log_limit;
 #[cfg(any(
     feature = "auth",
     feature = "client",
@@ -101,7 +113,7 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
-#[cfg(any(feature = "auth", feature = "hf"))]
+#[cfg(feature = "auth")]
 mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;
@@ -122,6 +134,12 @@ mod plain_http;
 mod printable;
 #[cfg(feature = "redis")]
 mod redis_link;
+#[cfg(any(feature = "fallback", feature = "upstream"))]
+#[cfg_attr(
+    not(feature = "upstream"),
+    expect(dead_code, reason = "only UpstreamLayer reads when rate limits reset")
+)]
+mod retry_after;
 pub mod secret;
 #[cfg(any(feature = "audit", feature = "auth", feature = "hf"))]
 mod secret_file;

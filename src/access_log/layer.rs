@@ -113,8 +113,9 @@ impl AccessLogLayer {
 
     /// Adds a scrubber. A string of a record that holds one of its secrets becomes `[redacted]`.
     ///
-    /// There is none by default. A [`Stack`](crate::stack::Stack) adds the scrubber of its
-    /// `HfTokenLayer`.
+    /// There is none by default. A [`Stack`](crate::stack::Stack) adds the scrubbers of its
+    /// `HfTokenLayer` and of the targets of its `FallbackLayer`. Without a `Stack`, add that of each stage,
+    /// which `Stage::scrubber` returns.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
         self.set(|settings| settings.scrubbers.push(scrubber))

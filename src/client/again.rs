@@ -1,6 +1,6 @@
 //! Sending a request once more.
 
-use std::{error::Error as StdError, fmt, io, iter, sync::Arc};
+use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use http::{Extensions, Request};
 use http_body::Body;
@@ -11,7 +11,7 @@ use super::{
     clients::Clients,
     watched::{Progress, Watch},
 };
-use crate::replay::RequestCopy;
+use crate::{causes::causes, replay::RequestCopy};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -100,9 +100,4 @@ fn was_refused(error: &legacy::Error) -> bool {
 /// request. It has sent nothing of it or the head alone.
 fn was_waiting(error: &legacy::Error) -> bool {
     causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_user))
-}
-
-/// The sources of an error with the outermost first.
-fn causes(error: &legacy::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    iter::successors(error.source(), |&cause| cause.source())
 }

@@ -5,7 +5,8 @@ use std::{error::Error as StdError, fmt, io, iter};
 use hyper_util::client::legacy;
 
 use crate::{
-    address_reach::AddressRefused, failure_reason::FailureReason, plain_http::PlainHttpRefused,
+    address_reach::AddressRefused, causes::causes, failure_reason::FailureReason,
+    plain_http::PlainHttpRefused,
 };
 
 /// A request that failed. The sources are errors of hyper and rustls. They may name hosts.
@@ -72,10 +73,7 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
-        // Bounded because an error may be its own source.
-        iter::successors(self.source(), |&cause| cause.source())
-            .take(16)
-            .try_for_each(|cause| write!(f, ": {cause}"))
+        causes(self).skip(1).try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 
@@ -91,8 +89,7 @@ impl StdError for Error {
 
 /// Returns what is likely wrong and what to check.
 fn reason(error: &legacy::Error) -> &'static str {
-    let causes = || iter::successors(error.source(), |&cause| cause.source()).take(16);
-    let io = || causes().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let io = || causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     let is_tls = io().any(is_tls);
     match io().next().map(io::Error::kind) {
         _ if is_tls => {

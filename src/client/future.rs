@@ -32,14 +32,15 @@ enum State<B> {
     Sent {
         future: legacy::ResponseFuture,
         // `None` once it was used, and for bodies that cannot be sent again.
-        again: Option<Again<B>>,
+        // Boxed, since it has a copy of the head.
+        again: Option<Box<Again<B>>>,
     },
     // `None` after completion.
     Refused(Option<Refused>),
 }
 
 impl<B> ResponseFuture<B> {
-    pub(super) const fn new(future: legacy::ResponseFuture, again: Option<Again<B>>) -> Self {
+    pub(super) const fn new(future: legacy::ResponseFuture, again: Option<Box<Again<B>>>) -> Self {
         Self { state: State::Sent { future, again } }
     }
 
@@ -79,7 +80,7 @@ where
                 Err(error) => error,
             };
             let allowed = again.take().filter(|again| again.is_allowed(&error));
-            match allowed.and_then(Again::send) {
+            match allowed.and_then(|again| again.send()) {
                 Some(sent) => *future = sent,
                 None => return Poll::Ready(Err(Error::new(error))),
             }

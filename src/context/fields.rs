@@ -78,9 +78,6 @@ pub(super) struct ContextFields {
     // The `Capture` of the request body.
     #[cfg(feature = "access-log")]
     pub(super) prompt: OnceLock<Arc<dyn Any + Send + Sync>>,
-    // The `Stage` of the next attempt.
-    #[cfg(any(feature = "cache", feature = "hf"))]
-    pub(super) chosen_stage: Lock<Option<Arc<dyn Any + Send + Sync>>>,
     // A bit for each `Layer`.
     pub(super) passed_layers: AtomicU32,
     pub(super) rejected_layers: AtomicU32,
@@ -96,6 +93,9 @@ pub(super) struct ContextFields {
     // Whether a deadline of the upstream cut the response.
     #[cfg(any(feature = "access-log", feature = "upstream"))]
     pub(super) timed_out: AtomicBool,
+    // The `Stage` of the next attempt. A request without a fallback never locks it.
+    #[cfg(any(feature = "cache", feature = "hf"))]
+    pub(super) chosen_stage: OnceLock<Lock<Arc<dyn Any + Send + Sync>>>,
     // Whether each failed attempt is recorded with its reason.
     #[cfg(feature = "fallback")]
     pub(super) attempts_are_recorded: AtomicBool,

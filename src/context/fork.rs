@@ -36,7 +36,10 @@ impl RequestContext {
             response_is_read: AtomicBool::new(self.response_is_read()),
             generated_tokens_are_read: AtomicBool::new(self.generated_tokens_are_read()),
             payload: Lock::new(ours.payload.lock().clone()),
-            chosen_stage: Lock::new(ours.chosen_stage.lock().clone()),
+            chosen_stage: match ours.chosen_stage.get() {
+                Some(stage) => Lock::new(Arc::clone(&stage.lock())).into(),
+                None => OnceLock::new(),
+            },
             #[cfg(feature = "upstream")]
             peer: ours.peer.clone(),
             #[cfg(all(feature = "fallback", feature = "model-rules"))]

@@ -1,11 +1,22 @@
 //! A text that later attempts of a request may replace.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{
+        AtomicUsize,
+        Ordering::{Acquire, Release},
+    },
+};
 
-/// The values that an attempt and its successors set. Readers borrow the last one.
+/// The values that the attempts of a request set. Readers borrow the last one.
+///
+/// A borrowed value stays where it is, so each text has a link and a text that comes again uses its
+/// link again. There are at most as many links as targets, however many attempts there are.
 #[derive(Debug)]
 pub(super) struct LastValue<T> {
     first: OnceLock<Link<T>>,
+    /// The place of the last value in the list.
+    last: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -14,57 +25,58 @@ struct Link<T> {
     next: OnceLock<Box<Self>>,
 }
 
-/// More values than a request has attempts. Later ones are dropped, so that nobody grows the list.
-const MAX_VALUES: usize = 64;
-
 impl<T: AsRef<str>> LastValue<T> {
     pub(super) fn get(&self) -> Option<&T> {
         let mut link = self.first.get()?;
-        while let Some(next) = link.next.get() {
-            link = next;
+        // A link is in the list before its place is stored.
+        for _ in 0..self.last.load(Acquire) {
+            link = link.next.get()?;
         }
         Some(&link.value)
     }
 
     pub(super) fn set(&self, value: T) {
-        let mut new = Link { value, next: OnceLock::new() };
-        let Err(back) = self.first.set(new) else { return };
-        new = back;
+        let Err(mut new) = self.first.set(Link { value, next: OnceLock::new() }) else { return };
         let Some(mut link) = self.first.get() else { return };
-        for _ in 1..MAX_VALUES {
-            if let Some(next) = link.next.get() {
-                link = next;
-                continue;
+        let mut place = 0;
+        while link.value.as_ref() != new.value.as_ref() {
+            place += 1;
+            if link.next.get().is_none() {
+                match link.next.set(Box::new(new)) {
+                    Ok(()) => break,
+                    Err(back) => new = *back,
+                }
             }
-            if link.value.as_ref() == new.value.as_ref() {
-                return;
-            }
-            match link.next.set(Box::new(new)) {
-                Ok(()) => return,
-                Err(back) => new = *back,
-            }
+            let Some(next) = link.next.get() else { return };
+            link = next;
         }
+        self.last.store(place, Release);
     }
 }
 
 impl<T> Default for LastValue<T> {
     fn default() -> Self {
-        Self { first: OnceLock::new() }
+        Self { first: OnceLock::new(), last: AtomicUsize::new(0) }
     }
 }
 
-impl<T: Clone> Clone for LastValue<T> {
+impl<T: AsRef<str> + Clone> Clone for LastValue<T> {
     fn clone(&self) -> Self {
         let clone = Self::default();
-        let mut link = self.first.get();
-        while let Some(at) = link {
-            link = at.next.get().map(|next| &**next);
-            if link.is_none() {
-                let last = Link { value: at.value.clone(), next: OnceLock::new() };
-                let _empty = clone.first.set(last);
-            }
+        if let Some(value) = self.get() {
+            clone.set(value.clone());
         }
         clone
+    }
+}
+
+impl<T> Drop for LastValue<T> {
+    fn drop(&mut self) {
+        // One after the other, because each link would drop the next one on the stack.
+        let mut next = self.first.get_mut().and_then(|first| first.next.take());
+        while let Some(mut link) = next {
+            next = link.next.take();
+        }
     }
 }
 
@@ -72,24 +84,70 @@ impl<T: Clone> Clone for LastValue<T> {
 mod tests {
     use super::*;
 
+    fn links<T>(values: &LastValue<T>) -> usize {
+        let mut link = values.first.get();
+        std::iter::from_fn(|| {
+            let this = link?;
+            link = this.next.get().map(|next| &**next);
+            Some(())
+        })
+        .count()
+    }
+
     #[test]
     fn the_last_value_is_read() {
         let values = LastValue::default();
         assert_eq!(values.get(), None);
-        for value in ["a", "a", "b", "a"] {
+        for value in ["a", "a", "b", "a", "c", "b", "b"] {
             values.set(value);
             assert_eq!(values.get(), Some(&value));
             assert_eq!(values.clone().get(), Some(&value));
         }
+        assert_eq!(links(&values), 3);
+        assert_eq!(links(&values.clone()), 1);
     }
 
     #[test]
-    fn the_list_is_bounded() {
+    fn the_last_of_many_values_is_read() {
         let values = LastValue::default();
-        for value in 0..1_000 {
-            values.set(value.to_string());
+        for value in 0..10_000 {
+            let value = (value % 7).to_string();
+            values.set(value.clone());
+            assert_eq!(values.get(), Some(&value));
         }
-        let last: usize = values.get().unwrap().parse().unwrap();
-        assert!(last <= MAX_VALUES, "{last}");
+        assert_eq!(links(&values), 7);
+        // A long list is dropped without recursion.
+        let values = LastValue::default();
+        values.set("0".to_owned());
+        let mut end = values.first.get().unwrap();
+        for value in 1..200_000 {
+            assert!(
+                end.next
+                    .set(Box::new(Link { value: value.to_string(), next: OnceLock::new() }))
+                    .is_ok()
+            );
+            end = end.next.get().unwrap();
+        }
+        values.last.store(199_999, Release);
+        assert_eq!(values.get().unwrap(), "199999");
+    }
+
+    #[test]
+    fn threads_set_values_at_once() {
+        let values = LastValue::default();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let values = &values;
+                scope.spawn(move || {
+                    for value in 0..200 {
+                        values.set((value % 5 + thread).to_string());
+                        assert!(values.get().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(links(&values), 8);
+        values.set("last".to_owned());
+        assert_eq!(values.get().unwrap(), "last");
     }
 }

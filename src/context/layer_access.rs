@@ -16,6 +16,8 @@ use super::{
     body_mode::BodyMode, cache_outcome::CacheOutcome, fields::AnyPayload,
     request_context::RequestContext, stream_end::StreamEnd, usage::Usage,
 };
+#[cfg(feature = "hf")]
+use crate::lock::Lock;
 #[cfg(feature = "audit")]
 use crate::sha256::Digest;
 
@@ -46,6 +48,7 @@ impl RequestContext {
 
     #[cfg(any(
         feature = "cache",
+        feature = "fallback",
         feature = "test-util",
         feature = "throttle",
         feature = "upstream"
@@ -421,13 +424,14 @@ impl RequestContext {
     /// Returns the `Stage` that a layer outside has chosen for the next attempt.
     #[cfg(feature = "hf")]
     pub(crate) fn chosen_stage(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.fields.chosen_stage.lock().clone()
+        self.fields.chosen_stage.get().map(|stage| Arc::clone(&stage.lock()))
     }
 
     /// Sets the `Stage` of the next attempt.
     #[cfg(feature = "hf")]
     pub(crate) fn set_chosen_stage(&self, stage: Arc<dyn Any + Send + Sync>) {
-        *self.fields.chosen_stage.lock() = Some(stage);
+        let chosen = self.fields.chosen_stage.get_or_init(|| Lock::new(Arc::clone(&stage)));
+        *chosen.lock() = stage;
     }
 
     /// Returns the payload that was read last, if it is still in use.

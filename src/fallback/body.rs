@@ -126,13 +126,7 @@ where
             Rest::Failed { .. } => SizeHint::default(),
             Rest::Trailers { .. } | Rest::End => SizeHint::with_exact(0),
         };
-        let held = self.held.iter().map(|data| data.len() as u64).sum::<u64>();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(held));
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(held)) {
-            hint.set_upper(upper);
-        }
-        hint
+        body::size_with(&rest, self.held.iter().map(|data| data.len() as u64).sum())
     }
 }
 

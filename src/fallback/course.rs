@@ -6,15 +6,15 @@ use http::{HeaderMap, Request, StatusCode};
 use smallvec::SmallVec;
 use tokio::time::Instant;
 use tower::{
-    retry::{backoff::ExponentialBackoff, budget::Budget as _},
+    retry::backoff::ExponentialBackoff,
     util::rng::{HasherRng, Rng as _},
 };
 
 use super::{
-    entry::{Entry, EntryState},
+    entry::{Busy, Entry, EntryState},
     health::{Firmness, LONGEST},
     order::order,
-    planned::{NoAttempt, Planned, Start},
+    planned::{Admission, NoAttempt, Planned},
     prepare::Reached,
     retry_after::{retry_after, says_no_retry},
     settings::Settings,
@@ -22,9 +22,13 @@ use super::{
 };
 use crate::{
     context::{AbandonReason, Attempt, RequestContext, UpstreamState, Usage},
+    load_limit::{Acquired, NoPermit},
     payload::Payload,
     replay::RequestCopy,
 };
+
+/// The longest time for which a request waits for a model.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// The targets of one request and the attempts so far.
 pub(super) struct Course {
@@ -73,6 +77,22 @@ pub(super) struct Failure {
     pub(super) usage: Option<Usage>,
 }
 
+/// The consequences of a failure.
+#[derive(Clone, Copy)]
+struct Finding {
+    is_paused: bool,
+    is_late: bool,
+    says_no_retry: bool,
+    /// Whether the rest of the group gets no attempt of the request.
+    concerns_group: bool,
+    /// Whether the failure concerns the token of this request alone.
+    is_own: bool,
+    /// Whether the request may wait for the model.
+    is_waited_for: bool,
+    /// The time that a busy upstream asks to wait.
+    asked: Option<Duration>,
+}
+
 impl Course {
     /// Begins the course of a request.
     pub(super) fn new(
@@ -92,7 +112,7 @@ impl Course {
             1
         };
         if copy.is_some() && settings.retries > 0 {
-            settings.budget.0.deposit();
+            settings.budget.deposit();
         }
         Self {
             settings: Arc::clone(settings),
@@ -106,10 +126,9 @@ impl Course {
             attempts: 0,
             max_attempts,
             waits: 0,
-            give_up: settings.wait_for_model.and_then(|timeout| {
-                // A day is for ever.
-                Instant::now().checked_add(timeout.min(Duration::from_secs(86_400)))
-            }),
+            give_up: settings
+                .wait_for_model
+                .and_then(|timeout| Instant::now().checked_add(timeout.min(LONGEST_WAIT))),
             backoff: None,
             reached: None,
         }
@@ -128,7 +147,7 @@ impl Course {
         self.plan(None)
     }
 
-    fn is_at_maximum(&self) -> bool {
+    pub(super) fn is_at_maximum(&self) -> bool {
         self.attempts.saturating_sub(self.waits) >= self.max_attempts
     }
 
@@ -140,8 +159,16 @@ impl Course {
         let now = Instant::now();
         self.entries.iter().any(|entry| {
             let is_left = entry.is_first() || entry.is_retried(self.settings.retries);
-            is_left && self.waits_until(entry, now).is_none()
+            is_left
+                && self.waits_until(entry, now).is_none()
+                && self.target_of(entry).is_some_and(Target::has_place)
         })
+    }
+
+    /// Returns whether another target may take over while the current attempt is in flight, at once or
+    /// later.
+    pub(super) fn may_take_over(&self) -> bool {
+        self.copy.is_some() && !self.is_at_maximum() && self.entries.iter().any(Entry::is_first)
     }
 
     /// Begins an attempt.
@@ -175,56 +202,72 @@ impl Course {
     pub(super) fn fail(&mut self, failure: &Failure, headers: Option<&HeaderMap>) {
         let Some(current) = self.current else { return };
         let Some(target) = self.target().cloned() else { return };
-        let now = Instant::now();
-        let after = |time: Duration| now.checked_add(time.min(LONGEST));
         let max = self.settings.max_cool_down;
-        let asked = headers.and_then(|headers| retry_after(headers, max));
         let state = self.context.upstream_state();
+        let is_limited = failure.status == Some(StatusCode::TOO_MANY_REQUESTS);
         let is_paused = state == Some(UpstreamState::Paused);
-        let is_busy = (state == Some(UpstreamState::Starting)
-            || matches!(
-                failure.status,
-                Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            ))
-            && failure.reason == AbandonReason::Status
-            && !is_paused;
-        let stops = is_busy || failure.reason == AbandonReason::Unreachable;
-        // A limit of one caller's token says nothing about others.
-        let is_own =
-            failure.status == Some(StatusCode::TOO_MANY_REQUESTS) && target.stage.tokens_differ();
-        let soft = after(self.settings.cool_down);
-        let again = if is_busy { asked.map(after) } else { None };
-        if !is_own {
-            match again {
-                Some(Some(until)) => target.health.cool(Firmness::Hard, now, until),
-                _ if stops || is_paused || failure.reason == AbandonReason::Timeout => {
-                    if let Some(until) = soft {
-                        target.health.cool(Firmness::Soft, now, until);
-                    }
-                }
-                _ => {}
-            }
+        let is_busy = failure.reason == AbandonReason::Status
+            && !is_paused
+            && (is_limited
+                || failure.status == Some(StatusCode::SERVICE_UNAVAILABLE)
+                || state == Some(UpstreamState::Starting));
+        let asked = headers
+            .filter(|_| is_busy)
+            .and_then(|headers| retry_after(headers, max, &self.settings.clock));
+        let finding = Finding {
+            is_paused,
+            is_late: failure.reason == AbandonReason::Timeout,
+            says_no_retry: headers.is_some_and(says_no_retry),
+            concerns_group: is_busy || failure.reason == AbandonReason::Unreachable,
+            // A limit of one caller's token says nothing about others.
+            is_own: is_limited && target.stage.tokens_differ(),
+            is_waited_for: is_busy && (asked.is_some() || is_limited),
+            asked,
+        };
+        self.cool_group(&target, finding);
+        self.mark_entries(current, &target, finding);
+    }
+
+    /// Begins the cool-down of the group of a target that has failed.
+    fn cool_group(&self, target: &Target, finding: Finding) {
+        if finding.is_own {
+            return;
         }
-        let waits =
-            is_busy && (asked.is_some() || failure.status == Some(StatusCode::TOO_MANY_REQUESTS));
-        for index in 0..self.entries.len() {
-            let is_beside = self
-                .entries
-                .get(index)
-                .and_then(|entry| self.target_of(entry))
-                .is_some_and(|other| other.is_beside(&target));
-            let Some(entry) = self.entries.get_mut(index) else { continue };
+        let cools = finding.concerns_group || finding.is_paused || finding.is_late;
+        let (firmness, time) = match finding.asked {
+            Some(time) => (Firmness::Hard, time),
+            None if cools => (Firmness::Soft, self.settings.cool_down),
+            None => return,
+        };
+        let now = Instant::now();
+        if let Some(until) = now.checked_add(time.min(LONGEST)) {
+            target.health.cool(firmness, now, until);
+        }
+    }
+
+    /// Marks the targets that this request tries no more or not yet.
+    fn mark_entries(&mut self, current: usize, target: &Target, finding: Finding) {
+        let again = finding.asked.and_then(|asked| Instant::now().checked_add(asked.min(LONGEST)));
+        for (index, entry) in self.entries.iter_mut().enumerate() {
             if index == current {
-                entry.is_busy = waits;
-                if is_paused || headers.is_some_and(says_no_retry) {
+                entry.busy = match finding.asked {
+                    _ if !finding.is_waited_for => Busy::No,
+                    None if finding.is_own => Busy::Untimed,
+                    _ => Busy::Timed,
+                };
+                if finding.is_paused || finding.says_no_retry {
                     entry.state = EntryState::Closed;
                 }
             }
-            if stops && is_beside && entry.state == EntryState::Open {
+            let other = self.targets.get(usize::from(entry.target));
+            if !other.is_some_and(|other| other.is_beside(target)) {
+                continue;
+            }
+            if finding.concerns_group && entry.state == EntryState::Open {
                 entry.state = EntryState::Stopped;
             }
-            if is_own && is_beside {
-                entry.again = again.flatten();
+            if finding.is_own {
+                entry.again = again;
             }
         }
     }
@@ -291,22 +334,35 @@ impl Course {
         self.give_up.is_some_and(|give_up| until <= give_up)
     }
 
-    /// Plans another attempt in place of a planned one whose target cools down by now.
-    pub(super) fn replan(&mut self, until: Instant) -> Result<Planned, NoAttempt> {
+    /// Plans another attempt in place of a planned one, or tells why there is none.
+    pub(super) fn replan(&mut self, otherwise: NoAttempt) -> Result<Planned, NoAttempt> {
         let planned = if self.is_at_maximum() { self.waiting_alone() } else { self.plan(None) };
         planned.map_err(|none| match none {
-            NoAttempt::None(_) => {
-                NoAttempt::Cooling(until.saturating_duration_since(Instant::now()))
-            }
+            NoAttempt::None(_) => otherwise,
             other => other,
         })
     }
 
-    /// Takes a permit for an attempt that has waited.
-    pub(super) fn permit(&self, entry: usize) -> Result<Start, NoAttempt> {
-        match self.entries.get(entry).and_then(|entry| self.target_of(entry)) {
-            Some(target) => Start::at(target),
-            None => Err(NoAttempt::None(None)),
+    /// Excludes a target from the rest of this request.
+    pub(super) fn close(&mut self, entry: usize) {
+        if let Some(entry) = self.entries.get_mut(entry) {
+            entry.state = EntryState::Closed;
+        }
+    }
+
+    /// Takes a permit for an attempt, or a place in the queue of its target.
+    pub(super) fn admit(&self, entry: usize) -> Result<Admission, NoPermit> {
+        let target = self.entries.get(entry).and_then(|entry| self.target_of(entry));
+        let Some(limit) = target.and_then(|target| target.limit.as_ref()) else {
+            return Ok(Admission::Now(None));
+        };
+        // Addresses are not known here: `UpstreamLayer` knows which proxies to believe.
+        let identity = if limit.has_shares() { self.context.identity() } else { None };
+        let caller = identity.map(|identity| limit.caller(identity.principal()));
+        match limit.acquire(caller) {
+            Acquired::Now(permit) => Ok(Admission::Now(Some(permit))),
+            Acquired::Later(wait) => Ok(Admission::Queued(wait)),
+            Acquired::Rejected(reason) => Err(reason),
         }
     }
 

@@ -10,8 +10,17 @@ pub(super) struct Entry {
     pub(super) state: EntryState,
     /// The time before which this request makes no further attempt there.
     pub(super) again: Option<Instant>,
-    /// Whether the last failure says that the model loads or is busy.
-    pub(super) is_busy: bool,
+    pub(super) busy: Busy,
+}
+
+/// Whether the last failure says that the model loads or is busy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Busy {
+    No,
+    /// A cool-down, or [`Entry::again`], has the end of the wait.
+    Timed,
+    /// A 429 without a time that concerns one token. It begins no cool-down.
+    Untimed,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,7 +34,7 @@ pub(super) enum EntryState {
 
 impl Entry {
     pub(super) const fn new(target: u16) -> Self {
-        Self { target, attempts: 0, state: EntryState::Open, again: None, is_busy: false }
+        Self { target, attempts: 0, state: EntryState::Open, again: None, busy: Busy::No }
     }
 
     /// Returns whether it may have its first attempt.

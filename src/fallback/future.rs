@@ -15,10 +15,12 @@ use super::{
     body::ResponseBody,
     course::Failure,
     hold::{Goal, Verdict},
-    planned::{NoAttempt, Planned, Start},
-    run::{Run, State, StateProj, Step},
+    planned::{Admission, Planned},
+    run::{Aside, Run, State, StateProj, Step},
 };
-use crate::{context::AbandonReason, payload::Payload, rejection::PendingRejection};
+use crate::{
+    context::AbandonReason, load_limit::NoPermit, payload::Payload, rejection::PendingRejection,
+};
 
 pin_project! {
     /// Response future for [`Fallback`](super::Fallback).
@@ -27,9 +29,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, S, R, E> {
         #[pin]
-        state: State<F, R, E>,
+        state: State<F>,
         // `None` for a request that passes unchanged and after completion.
-        run: Option<Run<S>>,
+        run: Option<Box<Aside<S, R, E>>>,
         // The deadline of the attempt in flight, or the wait before the next one.
         #[pin]
         timer: Option<Sleep>,
@@ -41,25 +43,29 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
         Self { state: State::Pass { future }, run: None, timer: None }
     }
 
-    pub(super) const fn reject(pending: PendingRejection) -> Self {
-        Self { state: State::Reject { pending: Some(pending) }, run: None, timer: None }
+    pub(super) fn reject(pending: PendingRejection) -> Self {
+        Self { state: State::Reject { pending: Some(Box::new(pending)) }, run: None, timer: None }
     }
 
-    pub(super) const fn call(future: F, run: Run<S>) -> Self {
-        Self { state: State::Call { future }, run: Some(run), timer: None }
+    pub(super) fn call(future: F, run: Run<S>) -> Self {
+        Self { state: State::Call { future }, run: aside(run), timer: None }
     }
 
     /// Waits before the first attempt.
     pub(super) fn wait(planned: Planned, run: Run<S>) -> Self {
         let (state, until) = planned.into_state();
-        Self { state, run: Some(run), timer: until.map(sleep_until) }
+        Self { state, run: aside(run), timer: until.map(sleep_until) }
     }
+}
+
+fn aside<S, R, E>(run: Run<S>) -> Option<Box<Aside<S, R, E>>> {
+    Some(Box::new(Aside { run, hold: None }))
 }
 
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F>,
+    S: Service<Request<Payload>, Response = Response<R>, Error = E, Future = F> + Clone,
     R: Body<Data = Bytes> + Unpin,
 {
     type Output = Result<Response<ResponseBody<R, R::Error>>, E>;
@@ -78,34 +84,33 @@ where
                     return Poll::Ready(Ok(pending.respond().map(ResponseBody::plain)));
                 }
                 StateProj::Call { future } => {
-                    let Some(run) = this.run else { return Poll::Pending };
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
                     match future.poll(cx) {
                         Poll::Ready(result) => run.on_result(result),
                         Poll::Pending => {
                             ready!(run.poll_deadline(this.timer.as_mut(), cx));
-                            let failure = Failure::of(AbandonReason::Timeout);
-                            match run.after(failure, None) {
-                                Ok((next, until)) => Step::Next(next, until),
-                                Err(_) => {
-                                    // Nothing else is left, so this attempt goes on.
-                                    run.is_bounded = false;
-                                    this.timer.set(None);
-                                    continue;
-                                }
-                            }
+                            let Some((next, until)) =
+                                run.after_late(Failure::of(AbandonReason::Timeout))
+                            else {
+                                // No other target can start now, so this attempt goes on.
+                                this.timer.set(run.next_look().map(sleep_until));
+                                continue;
+                            };
+                            Step::Next(next, until)
                         }
                     }
                 }
-                StateProj::Hold { hold: slot } => {
-                    let (Some(run), Some(hold)) = (&mut *this.run, slot.as_mut()) else {
-                        return Poll::Pending;
-                    };
+                StateProj::Hold => {
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let Aside { run, hold: slot } = &mut **aside;
+                    let Some(hold) = slot.as_mut() else { return Poll::Pending };
                     let verdict = match hold.poll(cx) {
                         Poll::Ready(verdict) => verdict,
                         Poll::Pending => {
                             ready!(run.poll_deadline(this.timer.as_mut(), cx));
                             match hold.goal {
-                                Goal::Content => Verdict::Failed(AbandonReason::Timeout),
+                                Goal::Content => Verdict::Late,
                                 Goal::Usage => Verdict::Pass,
                             }
                         }
@@ -114,43 +119,46 @@ where
                     run.on_verdict(hold, verdict)
                 }
                 StateProj::Wait { next } => {
-                    let (Some(run), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
+                    let (Some(aside), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
                         return Poll::Pending;
                     };
+                    let run = &mut aside.run;
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
+                    let cools_until = run.course.cools_until(waiting.entry);
+                    let Some(mut next) = next.take() else { return Poll::Pending };
                     // Another request may have failed meanwhile.
-                    if let Some(until) = run.course.cools_until(waiting.entry) {
-                        if run.course.may_wait_until(until) {
-                            this.timer.set(Some(sleep_until(until)));
-                            continue;
-                        }
-                        let (next, until) = run.replanned(until);
+                    if let Some(until) = cools_until {
+                        let (next, until) = run.cooled(next, until);
                         Step::Next(next, until)
                     } else {
-                        let Some(mut next) = next.take() else { return Poll::Pending };
-                        match run.course.permit(next.entry) {
-                            Ok(Start::Now(permit)) => {
+                        match run.course.admit(next.entry) {
+                            Ok(Admission::Now(permit)) => {
                                 next.permit = permit;
                                 Step::Next(State::Ready { next: Some(next) }, None)
                             }
-                            Ok(Start::Queued(wait)) => {
+                            Ok(Admission::Queued(wait)) => {
                                 Step::Next(State::Queue { wait, next: Some(next) }, None)
                             }
-                            Ok(Start::At(_)) => continue,
-                            Err(none) => Step::Next(run.rejected(none), None),
+                            Err(reason) => {
+                                let (next, until) = run.refused(next.entry, reason);
+                                Step::Next(next, until)
+                            }
                         }
                     }
                 }
                 StateProj::Queue { wait, next } => {
-                    let Some(run) = this.run else { return Poll::Pending };
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
                     let permit = ready!(Pin::new(wait).poll(cx));
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
-                        Step::Next(run.rejected(NoAttempt::Full), None)
+                        let (next, until) = run.refused(next.entry, NoPermit::Full);
+                        Step::Next(next, until)
                     } else if let Some(until) = run.course.cools_until(next.entry) {
-                        let (next, until) = run.replanned(until);
+                        drop(permit);
+                        let (next, until) = run.cooled(next, until);
                         Step::Next(next, until)
                     } else {
                         next.permit = permit;
@@ -158,17 +166,16 @@ where
                     }
                 }
                 StateProj::Ready { next } => {
-                    let Some(run) = this.run else { return Poll::Pending };
-                    let Some(inner) = &mut run.inner else { return Poll::Pending };
-                    let ready = ready!(inner.poll_ready(cx));
+                    let Some(aside) = this.run else { return Poll::Pending };
+                    let run = &mut aside.run;
+                    let ready = ready!(run.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
                     run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
-                    match (ready, &mut run.inner) {
-                        (Ok(()), Some(inner)) => {
+                    match ready {
+                        Ok(mut inner) => {
                             Step::Next(State::Call { future: inner.call(next.request) }, None)
                         }
-                        (Err(error), _) => run.on_result(Err(error)),
-                        (Ok(()), None) => return Poll::Pending,
+                        Err(error) => run.on_result(Err(error)),
                     }
                 }
             };
@@ -176,6 +183,13 @@ where
                 Step::Next(next, until) => {
                     // Drops the attempt before a wait begins.
                     this.state.set(next);
+                    this.timer.set(until.map(sleep_until));
+                }
+                Step::Hold(hold, until) => {
+                    if let Some(aside) = this.run {
+                        aside.hold = Some(hold);
+                    }
+                    this.state.set(State::Hold);
                     this.timer.set(until.map(sleep_until));
                 }
                 Step::Done(outcome) => {
@@ -196,7 +210,7 @@ impl<F, S, R, E> fmt::Debug for ResponseFuture<F, S, R, E> {
             State::Pass { .. } => "pass",
             State::Reject { .. } => "reject",
             State::Call { .. } => "call",
-            State::Hold { .. } => "hold",
+            State::Hold => "hold",
             State::Wait { .. } => "wait",
             State::Queue { .. } => "queue",
             State::Ready { .. } => "ready",

@@ -18,10 +18,10 @@ use crate::{
 
 /// The bytes before the first content after which a response is passed on in any case.
 const MAX_BYTES: usize = 64 * 1024;
-/// What a frame counts beside its data.
+/// The bytes that a frame counts beside its data.
 const FRAME_OVERHEAD: usize = size_of::<Bytes>();
 
-/// What is looked for in the beginning of a response.
+/// The part of a response for which its beginning is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Goal {
     /// The first content.
@@ -56,6 +56,8 @@ pub(super) enum Verdict {
     Pass,
     /// Another attempt may follow.
     Failed(AbandonReason),
+    /// No content has come in time. Another attempt may follow if it can start at once.
+    Late,
 }
 
 impl<R, E> Hold<R, E> {

@@ -3,12 +3,10 @@ use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 use super::{
-    retry_budget::RetryBudget,
-    service::Fallback,
-    settings::{Settings, SharedBudget},
+    budget::Budget, retry_budget::RetryBudget, service::Fallback, settings::Settings,
     target::Target,
 };
-use crate::{rejection::RejectionFormat, skip::Skip};
+use crate::{rejection::RejectionFormat, secret::Scrubber, skip::Skip};
 
 /// A layer that tries the targets of a request in their order until one responds. See the [module
 /// docs](super) for an example.
@@ -54,7 +52,7 @@ impl FallbackLayer {
     ///
     /// Defaults to one for each target and each of its [retries](Self::retries), at most 16. Zero counts
     /// as one, and the maximum is 64. Attempts after a [wait for a model](Self::wait_for_model) do not
-    /// count, because the deadline of the wait bounds them.
+    /// count. The deadline of the wait bounds them, and a request has at most 1,024 such waits.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         Arc::make_mut(&mut self.settings).set_max_attempts(attempts);
@@ -63,8 +61,10 @@ impl FallbackLayer {
 
     /// Sets how long an attempt may take from its call to the first content of its response.
     ///
-    /// Defaults to 60 seconds. It applies only while another attempt is left. A comment, a ping or the
-    /// role of a message is no content. [`Duration::MAX`] waits without end.
+    /// Defaults to 60 seconds. A comment, a ping or the role of a message is no content. Later the attempt
+    /// ends when another target can start at once, and otherwise it goes on. It is not ended for a retry
+    /// of its own target. A response whose head has arrived is passed on if no other target can start.
+    /// [`Duration::MAX`] waits without end.
     #[must_use]
     pub fn first_content_timeout(mut self, timeout: Duration) -> Self {
         Arc::make_mut(&mut self.settings).first_content_timeout = timeout;
@@ -76,7 +76,7 @@ impl FallbackLayer {
     /// A fallback to another target takes nothing from it.
     #[must_use]
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
-        Arc::make_mut(&mut self.settings).budget = SharedBudget::new(budget);
+        Arc::make_mut(&mut self.settings).budget = Arc::new(Budget::new(budget));
         self
     }
 
@@ -102,8 +102,9 @@ impl FallbackLayer {
     /// Waits for a model that loads (503 with `retry-after`) or is busy (429), at most this long from
     /// the first attempt.
     ///
-    /// Each wait takes the time that the upstream asks for and at least half a second. A response that
-    /// asks for more time than is left is passed on at once. A request that waits has no slot of
+    /// Each wait takes the time that the upstream asks for and at least half a second. A random time of up
+    /// to a tenth of it is added, between half a second and 5 seconds and within the timeout. A response
+    /// that asks for more time than is left is passed on at once. A request that waits has no slot of
     /// `UpstreamLayer`. That layer is needed inside for models whose 503 has an `estimated_time` and no
     /// `retry-after`. A paused endpoint is not waited for, because only its owner can resume it.
     ///
@@ -122,9 +123,14 @@ impl FallbackLayer {
         self
     }
 
-    /// Returns each target once.
+    /// Returns one target of each name.
     pub(crate) fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.settings.all_targets()
+        self.settings.named_targets()
+    }
+
+    /// Returns a scrubber of the tokens of all targets.
+    pub(crate) fn scrubber(&self) -> Scrubber {
+        Scrubber::joined(self.settings.all_targets().map(|target| target.stage.scrubber()))
     }
 
     /// Sets the format of rejections. Defaults to [`RejectionFormat::Problem`].

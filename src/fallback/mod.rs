@@ -59,15 +59,19 @@
 //! |---|---|---|
 //! | no connection, or it ended before the head | `Unreachable` | nothing |
 //! | 5xx or 429 | `Status` | the usage that it reports |
+//! | the 400 of an Inference Endpoint that is paused (read by `UpstreamLayer`) | `Status` | the usage that it reports |
 //! | the upstream rejects the gateway's token | `TokenRejected` | nothing |
 //! | no head in time (504 of `UpstreamLayer`) | `Timeout` | the estimate of the prompt |
-//! | no content within [`first_content_timeout`](FallbackLayer::first_content_timeout) | `Timeout` | the usage so far, or the estimate of the prompt |
+//! | no content within [`first_content_timeout`](FallbackLayer::first_content_timeout), if another target can start | `Timeout` | the usage so far, or the estimate of the prompt |
 //! | an error event of a stream before any content | `ErrorEvent` | the same |
 //! | a stream that breaks off before any content, or a document before its first byte | `Broken` | the same |
 //!
-//! Any other response is passed on, such as a 400 or a 404. So are the gateway's own 503 `overloaded` and
-//! 429 `throttled`, which no other target can help. Without another attempt the client gets the last
-//! failure.
+//! Any other response is passed on, such as another 400 or a 404. So are the gateway's own 503
+//! `overloaded` and 429 `throttled`, which no other target can help. Without another attempt the client
+//! gets the last failure.
+//!
+//! An attempt without content goes on after its timeout until another target can start at once. It is
+//! not ended for a retry, for a place in a queue or for a wait.
 //!
 //! The first content of a stream is text, reasoning, an argument of a tool or an event of an unknown form.
 //! Comments, pings and the role of a message are no content. The layer holds back what comes before it,
@@ -82,7 +86,7 @@
 //! # Attempts
 //!
 //! Each target gets one attempt. [`retries`](FallbackLayer::retries) adds further ones, which wait 100 ms
-//! to 5 s with exponential backoff and jitter. A retry takes from the
+//! to 5 s with exponential backoff and jitter. A retry that is planned takes from the
 //! [retry budget](FallbackLayer::retry_budget). A fallback to another target does not, because each
 //! target gets at most one such request. A failure with `x-should-retry: false`, as OpenAI sends it, is
 //! not retried at its target. [`max_attempts`](FallbackLayer::max_attempts) bounds all
@@ -133,21 +137,25 @@
 //! - The shorter of two cool-downs of a group wins. A response ends one of the second kind.
 //! - After a 429, a 503 or a failed connection the rest of the [group](Target::group) gets no attempt
 //!   of this request.
-//! - If every target must wait, the request is rejected with 503 `overloaded` at once. So is a retry
-//!   whose target another request lets cool down meanwhile, unless another target is left.
+//! - The 429 of a stage with several tokens, such as one for each tenant, cools no group. It is the limit
+//!   of one token, and only this request obeys it.
+//! - If every target must wait, the request is rejected with 503 `overloaded` at once. So is a planned
+//!   retry whose target cools down or has no place by then, unless another target is left.
 //! - A rejection of the gateway itself ends no cool-down.
 //! - `retry-after` of a failure that the client gets is the shortest time after which a target may be
 //!   tried again.
 //!
 //! [`wait_for_model`](FallbackLayer::wait_for_model) waits for a model that loads or is busy in place of
-//! that. All waits of a request end when its client leaves.
+//! that. Requests that wait for the same model come back at random times, up to a tenth of the wait and
+//! at most 5 s after it. All waits of a request end when its client leaves.
 //!
 //! # Rejections
 //!
 //! | request | rejection |
 //! |---|---|
 //! | every target must wait | 503 `overloaded` with `retry-after` |
-//! | every target has its maximum [in flight](Target::max_in_flight), and the queue is full or too slow | 503 `overloaded`, `retry-after: 1` |
+//! | every target has its maximum [in flight](Target::max_in_flight), and its queue is full or too slow | 503 `overloaded`, `retry-after: 1` |
+//! | the same, and the caller has its [share](Target::caller_share) of one of them | 429 `throttled`, `retry-after: 1` |
 //! | the model rules allow no target | 403 `forbidden` |
 //! | no target takes a request of this form | 500 `misconfigured` |
 //!
@@ -167,14 +175,16 @@
 //! # Caveats
 //!
 //! - The head of a response waits for its first content while another attempt may follow.
-//! - Cool-downs are those of one process. A date in `retry-after` counts as no time.
+//! - Cool-downs are those of one process.
 //! - A later attempt has of the extensions of the request the
 //!   [`RequestContext`](crate::context::RequestContext) alone.
 //! - An upstream may compute on after its attempt was dropped, and charge for it.
 //! - The body of the inner service must be `Unpin`, as those of hyper and axum are. Box another one.
-//! - `max_in_flight` counts the requests of one process.
+//! - `max_in_flight` counts the requests of one process. Requests without an identity have no share of a
+//!   target, and one client may fill it with them.
 
 mod body;
+mod budget;
 mod choice;
 mod course;
 mod entry;

@@ -5,12 +5,9 @@ use std::time::Duration;
 use http::Request;
 use tokio::time::Instant;
 
-use super::{
-    prepare::{Prepared, Reached, Skip},
-    target::Target,
-};
+use super::prepare::{Prepared, Reached, Skip};
 use crate::{
-    load_limit::{Acquired, LoadPermit, LoadWait},
+    load_limit::{LoadPermit, LoadWait, NoPermit},
     payload::Payload,
 };
 
@@ -24,17 +21,25 @@ pub(super) struct Planned {
     pub(super) is_waited_for: bool,
 }
 
+/// How an attempt begins.
 pub(super) enum Start {
     Now(Option<LoadPermit>),
     Queued(LoadWait),
     At(Instant),
 }
 
+/// A permit of a target, or a place in its queue.
+pub(super) enum Admission {
+    // `None` for a target without a maximum.
+    Now(Option<LoadPermit>),
+    Queued(LoadWait),
+}
+
 /// Why there is no next attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum NoAttempt {
-    /// All queues are full.
-    Full,
+    /// A target has no permit for the request and no place in its queue.
+    NoPermit(NoPermit),
     /// All targets cool down, for this long at least.
     Cooling(Duration),
     /// No target is left. Tells why one was skipped.
@@ -48,14 +53,11 @@ impl Planned {
     }
 }
 
-impl Start {
-    /// Takes a permit for an attempt at a target, or a place in its queue.
-    pub(super) fn at(target: &Target) -> Result<Self, NoAttempt> {
-        let Some(limit) = &target.limit else { return Ok(Self::Now(None)) };
-        match limit.acquire(None) {
-            Acquired::Now(permit) => Ok(Self::Now(Some(permit))),
-            Acquired::Later(wait) => Ok(Self::Queued(wait)),
-            Acquired::Rejected(_) => Err(NoAttempt::Full),
+impl From<Admission> for Start {
+    fn from(admission: Admission) -> Self {
+        match admission {
+            Admission::Now(permit) => Self::Now(permit),
+            Admission::Queued(wait) => Self::Queued(wait),
         }
     }
 }

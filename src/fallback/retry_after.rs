@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
+use crate::{
+    clock::SharedClock,
+    retry_after::{sent_at, stated_wait},
+};
+
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Returns the time that the upstream asks to wait, at most `max`.
-///
-/// A number may have a fraction, as some servers send it. A date is not read and counts as no time.
-pub(super) fn retry_after(headers: &HeaderMap, max: Duration) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return None;
-    }
-    let seconds: f64 = text.parse().ok()?;
+/// Returns the time that the upstream asks to wait, at most `max`. A date is relative to the clock that
+/// wrote it, or else to `clock`.
+pub(super) fn retry_after(
+    headers: &HeaderMap,
+    max: Duration,
+    clock: &SharedClock,
+) -> Option<Duration> {
+    let now = sent_at(headers).unwrap_or_else(|| clock.unix_seconds() as f64);
+    let seconds = stated_wait(headers, now)?;
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).min(max))
 }
 
@@ -31,24 +36,41 @@ pub(super) fn set_retry_after(headers: &mut HeaderMap, after: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use http::header::DATE;
+
     use super::*;
+
+    fn read(text: &'static str) -> Option<Duration> {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        retry_after(&headers, Duration::from_secs(60), &SharedClock::default())
+    }
 
     #[test]
     fn seconds_are_read_and_clamped() {
-        let read = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
-            retry_after(&headers, Duration::from_secs(60))
-        };
         assert_eq!(read("7"), Some(Duration::from_secs(7)));
         assert_eq!(read("0"), Some(Duration::ZERO));
         assert_eq!(read("1.5"), Some(Duration::from_millis(1_500)));
-        for huge in ["61", "1e", "99999999999999999999999999"] {
-            assert_eq!(read(huge), (huge != "1e").then_some(Duration::from_secs(60)), "{huge}");
+        for huge in ["61", "1e300", "99999999999999999999999999"] {
+            assert_eq!(read(huge), Some(Duration::from_secs(60)), "{huge}");
         }
-        for other in ["", "-1", "inf", "NaN", "+3", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "."] {
+        for other in ["", "-1", "inf", "NaN", "+3", "soon", "1e", "."] {
             assert_eq!(read(other), None, "{other}");
         }
-        assert_eq!(retry_after(&HeaderMap::new(), Duration::MAX), None);
+        let clock = SharedClock::default();
+        assert_eq!(retry_after(&HeaderMap::new(), Duration::MAX, &clock), None);
+    }
+
+    #[test]
+    fn a_date_is_relative_to_the_response_or_else_to_the_clock() {
+        assert_eq!(read("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("Wed, 21 Oct 2999 07:28:00 GMT"), Some(Duration::from_secs(60)));
+        let value = HeaderValue::from_static;
+        let headers = HeaderMap::from_iter([
+            (DATE, value("Wed, 21 Oct 2015 07:28:00 GMT")),
+            (RETRY_AFTER, value("Wed, 21 Oct 2015 07:28:30 GMT")),
+        ]);
+        let read = retry_after(&headers, Duration::from_secs(60), &SharedClock::default());
+        assert_eq!(read, Some(Duration::from_secs(30)));
     }
 
     #[test]

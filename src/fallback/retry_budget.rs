@@ -2,8 +2,9 @@ use std::time::Duration;
 
 /// How many requests may be retried, as a share of all requests.
 ///
-/// Retries multiply the load of an upstream that fails under load. The budget is tower's: a bucket that
-/// each request fills by a share and each retry empties by one.
+/// Retries multiply the load of an upstream that fails under load. Each request that may be repeated
+/// adds its share to the budget and each retry takes one. The shares are exact: 60 % allow three
+/// retries for five requests. A request and a retry count for the [window](Self::window).
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,6 +29,8 @@ impl RetryBudget {
     }
 
     /// Sets how many retries there may be for one hundred requests. Defaults to 20.
+    ///
+    /// More than 100 allow several retries of one request.
     #[must_use]
     pub const fn percent(mut self, percent: u16) -> Self {
         self.percent = percent;
@@ -43,7 +46,8 @@ impl RetryBudget {
 
     /// Sets the time over which requests and retries are counted.
     ///
-    /// Defaults to 10 seconds. Less than 1 second means 1 second and more than 60 seconds means 60.
+    /// Defaults to 10 seconds. Less than 1 second means 1 second and more than 60 seconds means 60. The
+    /// window moves on in ten steps.
     #[must_use]
     pub const fn window(mut self, window: Duration) -> Self {
         self.window = window;

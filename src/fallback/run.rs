@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use http::{HeaderName, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tower_service::Service;
 
 use super::{
     body::ResponseBody,
@@ -21,8 +23,8 @@ use super::{
     retry_after::set_retry_after,
 };
 use crate::{
-    context::{AbandonReason, UpstreamState},
-    load_limit::{LoadPermit, LoadWait},
+    context::{AbandonReason, RequestContext, UpstreamState},
+    load_limit::{LoadPermit, LoadWait, NoPermit},
     payload::Payload,
     rejection::{PendingRejection, Refusal, Rejection, Responder},
     tap::Preview,
@@ -33,36 +35,52 @@ const X_INFERENCE_TARGET: HeaderName = HeaderName::from_static("x-inference-targ
 /// How long the body of a failure may take. It is read for its usage alone.
 const FAILED_BODY_TIMEOUT: Duration = Duration::from_millis(250);
 
+/// The time between two looks for a target that can take over from a late attempt.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 pin_project! {
     #[project = StateProj]
-    pub(super) enum State<F, R, E> {
+    pub(super) enum State<F> {
         Pass { #[pin] future: F },
         // `None` after completion.
-        Reject { pending: Option<PendingRejection> },
+        Reject { pending: Option<Box<PendingRejection>> },
         Call { #[pin] future: F },
-        Hold { hold: Option<Hold<R, E>> },
-        // Until the timer ends.
-        Wait { next: Option<NextAttempt> },
-        // For a permit of the target.
-        Queue { wait: LoadWait, next: Option<NextAttempt> },
-        // For the inner service.
-        Ready { next: Option<NextAttempt> },
+        // Reads the beginning of a response, which is beside the run.
+        Hold,
+        // Waits for the timer. Boxed, as the others, because few requests wait.
+        Wait { next: Option<Box<NextAttempt>> },
+        // Waits for a permit of the target.
+        Queue { wait: LoadWait, next: Option<Box<NextAttempt>> },
+        // Waits for the inner service.
+        Ready { next: Option<Box<NextAttempt>> },
     }
 }
 
 /// A request with several attempts.
 pub(super) struct Run<S> {
     pub(super) course: Course,
-    /// The instance for the next attempt. `None` when there is one attempt alone.
+    /// The instance that is cloned for each later attempt. `None` when there is one attempt alone.
     pub(super) inner: Option<S>,
+    /// The instance of the next attempt, while it becomes ready. Boxed, because few requests wait for it.
+    pub(super) next: Option<Box<S>>,
     pub(super) responder: Responder,
-    /// That of the attempt in flight.
+    /// The permit of the attempt in flight.
     pub(super) permit: Option<LoadPermit>,
     is_for_head: bool,
-    // Whether the attempt in flight has a deadline.
+    /// Whether another target may take over from the attempt in flight after its deadline.
     pub(super) is_bounded: bool,
-    // That deadline, once it is known.
+    /// The deadline of the attempt in flight, once it is known.
     deadline: Option<Instant>,
+    /// Whether the deadline has passed.
+    is_late: bool,
+}
+
+/// The rare and the large, boxed with the copy of the request, because the future is moved through every
+/// layer.
+pub(super) struct Aside<S, R, E> {
+    pub(super) run: Run<S>,
+    /// The response whose beginning is read.
+    pub(super) hold: Option<Hold<R, E>>,
 }
 
 /// The request of an attempt that has not begun.
@@ -77,7 +95,9 @@ pub(super) struct NextAttempt {
 /// The outcome of a step.
 #[expect(clippy::large_enum_variant, reason = "a step is moved once, and a box is an allocation")]
 pub(super) enum Step<F, R, E, T> {
-    Next(State<F, R, E>, Option<Instant>),
+    Next(State<F>, Option<Instant>),
+    /// Reads the beginning of a response until then.
+    Hold(Hold<R, E>, Option<Instant>),
     Done(T),
 }
 
@@ -87,14 +107,14 @@ pub(super) type Outcome<R, E> = Result<Response<ResponseBody<R, <R as Body>::Err
 pub(super) type StepOf<F, R, E> = Step<F, R, <R as Body>::Error, Outcome<R, E>>;
 
 impl<S> Run<S> {
-    pub(super) const fn new(
+    pub(super) fn new(
         course: Course,
-        inner: Option<S>,
+        (inner, next): (Option<S>, Option<Box<S>>),
         responder: Responder,
         is_for_head: bool,
     ) -> Self {
-        let (permit, is_bounded, deadline) = (None, true, None);
-        Self { course, inner, responder, permit, is_for_head, is_bounded, deadline }
+        let (permit, is_bounded, deadline, is_late) = (None, true, None, false);
+        Self { course, inner, next, responder, permit, is_for_head, is_bounded, deadline, is_late }
     }
 
     /// Begins an attempt.
@@ -106,19 +126,48 @@ impl<S> Run<S> {
         is_waited_for: bool,
     ) {
         self.permit = permit;
-        (self.is_bounded, self.deadline) = (true, None);
+        (self.is_bounded, self.deadline, self.is_late) = (true, None, false);
         self.course.begin(entry, reached, is_waited_for);
     }
 
-    /// Waits for the deadline of an attempt while another one may follow.
+    /// Makes an instance ready for the next attempt.
+    pub(super) fn poll_ready<B>(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<S>, S::Error>>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        let mut next = match (self.next.take(), &self.inner) {
+            (Some(next), _) => next,
+            (None, Some(inner)) => Box::new(inner.clone()),
+            (None, None) => return Poll::Pending,
+        };
+        match next.poll_ready(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(next)),
+            // An instance that has failed is discarded:
+            // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#tymethod.poll_ready
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.next = Some(next);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits for the deadline of an attempt while another target may take over.
     pub(super) fn poll_deadline(
         &mut self,
         mut timer: Pin<&mut Option<Sleep>>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         if timer.is_none() {
-            if !self.is_bounded || !self.course.may_follow() {
+            if !self.is_bounded {
+                return Poll::Pending;
+            }
+            if !self.course.may_take_over() {
                 self.is_bounded = false;
+                // A response with this deadline may be held back for a retry.
+                if self.course.may_follow() {
+                    self.content_deadline();
+                }
                 return Poll::Pending;
             }
             timer.set(self.content_deadline().map(sleep_until));
@@ -127,6 +176,22 @@ impl<S> Run<S> {
             Some(timer) => timer.poll(cx),
             None => Poll::Pending,
         }
+    }
+
+    /// Abandons the attempt in flight, which is late, if another target can start at once.
+    pub(super) fn after_late<F>(&mut self, failure: Failure) -> Option<Timed<State<F>>> {
+        if !self.is_late {
+            self.is_late = true;
+            self.course.fail(&failure, None);
+        }
+        let planned = self.course.plan_at_once()?;
+        Some(self.abandon(failure, planned))
+    }
+
+    /// Returns when to look again for a target that can take over from a late attempt.
+    pub(super) fn next_look(&mut self) -> Option<Instant> {
+        self.is_bounded = self.course.may_take_over();
+        if self.is_bounded { Instant::now().checked_add(LOOK_AGAIN) } else { None }
     }
 
     /// Decides on the result of a call.
@@ -153,9 +218,8 @@ impl<S> Run<S> {
                 && !response.body().is_end_stream();
             if response.status().is_success() && has_body && self.course.may_follow() {
                 let preview = Preview::new(response.headers());
-                let hold = Some(Hold::new(response, preview, Goal::Content));
-                let deadline = self.content_deadline();
-                return Step::Next(State::Hold { hold }, deadline);
+                let hold = Hold::new(response, preview, Goal::Content);
+                return Step::Hold(hold, self.content_deadline());
             }
             return Step::Done(Ok(self.serve(response.map(ResponseBody::passed), true)));
         };
@@ -165,11 +229,8 @@ impl<S> Run<S> {
             && failure.reason == AbandonReason::Status
             && !response.body().is_end_stream();
         if reports && self.course.may_follow() {
-            let hold = Some(Hold::new(response, preview, Goal::Usage));
-            return Step::Next(
-                State::Hold { hold },
-                Instant::now().checked_add(FAILED_BODY_TIMEOUT),
-            );
+            let hold = Hold::new(response, preview, Goal::Usage);
+            return Step::Hold(hold, Instant::now().checked_add(FAILED_BODY_TIMEOUT));
         }
         match self.after(failure, Some(response.headers())) {
             Ok((next, until)) => Step::Next(next, until),
@@ -189,6 +250,15 @@ impl<S> Run<S> {
         let (failure, is_served) = match (hold.goal, verdict) {
             (Goal::Content, Verdict::Pass) => {
                 return Step::Done(Ok(self.serve(hold.into_response(), true)));
+            }
+            (Goal::Content, Verdict::Late) => {
+                let reason = AbandonReason::Timeout;
+                let status = Some(hold.head().status);
+                return match self.after_late(Failure { reason, status, usage: hold.usage() }) {
+                    Some((next, until)) => Step::Next(next, until),
+                    // It is held back no longer, because the hold has the same deadline.
+                    None => Step::Done(Ok(self.serve(hold.into_response(), true))),
+                };
             }
             (Goal::Content, Verdict::Failed(reason)) => {
                 let status = Some(hold.head().status);
@@ -249,16 +319,20 @@ impl<S> Run<S> {
     }
 
     /// Abandons the attempt in flight if another one can follow, and returns the state of that one.
-    pub(super) fn after<F, R, E>(
+    pub(super) fn after<F>(
         &mut self,
         failure: Failure,
         headers: Option<&http::HeaderMap>,
-    ) -> Result<Timed<State<F, R, E>>, NoAttempt> {
+    ) -> Result<Timed<State<F>>, NoAttempt> {
         self.course.fail(&failure, headers);
         let planned = self.course.next()?;
+        Ok(self.abandon(failure, planned))
+    }
+
+    fn abandon<F>(&mut self, failure: Failure, planned: Planned) -> Timed<State<F>> {
         self.course.abandon(failure);
         self.permit = None;
-        Ok(planned.into_state())
+        planned.into_state()
     }
 
     /// Returns the response of the current attempt as the client gets it.
@@ -281,7 +355,7 @@ impl<S> Run<S> {
             self.warn_if_all_failed();
         }
         if course.settings.target_header {
-            // That of another gateway names none of these targets.
+            // A header of another gateway names none of these targets.
             match course.target().and_then(|target| target.header.clone()) {
                 Some(value) => response.headers_mut().insert(X_INFERENCE_TARGET, value),
                 None => response.headers_mut().remove(X_INFERENCE_TARGET),
@@ -293,11 +367,35 @@ impl<S> Run<S> {
         response.map(|body| body.with_permit(permit, !bodiless))
     }
 
-    /// Returns the state in place of a planned attempt whose target cools down.
-    pub(super) fn replanned<F, R, E>(&mut self, until: Instant) -> Timed<State<F, R, E>> {
-        match self.course.replan(until) {
+    /// Returns the state in place of a planned attempt whose target cools down by now: an attempt at
+    /// another target, or else a longer wait.
+    pub(super) fn cooled<F>(&mut self, next: Box<NextAttempt>, until: Instant) -> Timed<State<F>> {
+        if let Some(planned) = self.course.plan_elsewhere() {
+            return planned.into_state();
+        }
+        let now = Instant::now();
+        if self.course.may_wait_until(until) {
+            let until = self.course.spread(until, now);
+            return (State::Wait { next: Some(next) }, Some(until));
+        }
+        self.replanned(NoAttempt::Cooling(until.saturating_duration_since(now)))
+    }
+
+    /// Returns the state in place of a planned attempt whose target has no place for it.
+    pub(super) fn refused<F>(&mut self, entry: usize, reason: NoPermit) -> Timed<State<F>> {
+        // Not tried again, so that the request does not go round in circles.
+        self.course.close(entry);
+        self.replanned(NoAttempt::NoPermit(reason))
+    }
+
+    fn replanned<F>(&mut self, otherwise: NoAttempt) -> Timed<State<F>> {
+        match self.course.replan(otherwise) {
             Ok(planned) => planned.into_state(),
-            Err(none) => (self.rejected(none), None),
+            Err(none) => {
+                let context = self.course.context.clone();
+                let pending = self.responder.pending(rejection(none, &context), context);
+                (State::Reject { pending: Some(Box::new(pending)) }, None)
+            }
         }
     }
 
@@ -311,18 +409,14 @@ impl<S> Run<S> {
             tracing::info!(%reason, "an attempt failed, and the request is not repeated");
         }
     }
-
-    pub(super) fn rejected<F, R, E>(&self, none: NoAttempt) -> State<F, R, E> {
-        let pending = self.responder.pending(rejection(none), self.course.context.clone());
-        State::Reject { pending: Some(pending) }
-    }
 }
 
 impl Planned {
     /// Returns the state before the attempt, and the end of its wait.
-    pub(super) fn into_state<F, R, E>(self) -> (State<F, R, E>, Option<Instant>) {
+    pub(super) fn into_state<F>(self) -> (State<F>, Option<Instant>) {
         let Self { entry, request, reached, start, is_waited_for } = self;
-        let next = |permit| Some(NextAttempt { entry, request, reached, permit, is_waited_for });
+        let next =
+            |permit| Some(Box::new(NextAttempt { entry, request, reached, permit, is_waited_for }));
         match start {
             Start::Now(permit) => (State::Ready { next: next(permit) }, None),
             Start::Queued(wait) => (State::Queue { wait, next: next(None) }, None),
@@ -338,9 +432,15 @@ impl Failure {
 }
 
 /// Returns the rejection of a request without an attempt.
-pub(super) fn rejection(none: NoAttempt) -> Rejection {
+pub(super) fn rejection(none: NoAttempt, context: &RequestContext) -> Rejection {
     match none {
-        NoAttempt::Full => Rejection::new(Refusal::Overloaded)
+        NoAttempt::NoPermit(NoPermit::Share) => {
+            context.set_limited_by(Arc::from("caller-share"));
+            Rejection::new(Refusal::Throttled)
+                .with_detail("too many requests of this caller are in flight: wait until one ends")
+                .with_retry_after(Duration::from_secs(1))
+        }
+        NoAttempt::NoPermit(NoPermit::Full) => Rejection::new(Refusal::Overloaded)
             .with_detail("too many requests wait for the model: try again later")
             .with_retry_after(Duration::from_secs(1)),
         NoAttempt::Cooling(time) => Rejection::new(Refusal::Overloaded)

@@ -92,14 +92,15 @@ where
             Ok(planned) => planned,
             Err(none) => {
                 let context = course.context.clone();
-                return ResponseFuture::reject(responder.pending(rejection(none), context));
+                let rejection = rejection(none, &context);
+                return ResponseFuture::reject(responder.pending(rejection, context));
             }
         };
         match planned.start {
             Start::Now(permit) => {
-                // The instance that is ready makes the first call. Others ask for readiness again.
+                // The instance that is ready makes the first call.
                 let inner = has_copy.then(|| self.inner.clone());
-                let mut run = Run::new(course, inner, responder, is_for_head);
+                let mut run = Run::new(course, (inner, None), responder, is_for_head);
                 run.begin(planned.entry, planned.reached, permit, planned.is_waited_for);
                 ResponseFuture::call(self.inner.call(planned.request), run)
             }
@@ -107,8 +108,9 @@ where
                 // The instance that is ready must be the one that is called later:
                 // https://docs.rs/tower-service/0.3/tower_service/trait.Service.html#be-careful-when-cloning-inner-services
                 let clone = self.inner.clone();
-                let inner = Some(std::mem::replace(&mut self.inner, clone));
-                let run = Run::new(course, inner, responder, is_for_head);
+                let ready = std::mem::replace(&mut self.inner, clone);
+                let inner = has_copy.then(|| self.inner.clone());
+                let run = Run::new(course, (inner, Some(Box::new(ready))), responder, is_for_head);
                 ResponseFuture::wait(planned, run)
             }
         }

@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -8,10 +7,10 @@ use std::{
 };
 
 use http::Request;
-use tower::retry::budget::TpsBudget;
 
-use super::{health::Health, retry_budget::RetryBudget, target::Target};
+use super::{budget::Budget, health::Health, retry_budget::RetryBudget, target::Target};
 use crate::{
+    clock::SharedClock,
     payload::{Node, Payload, Pointer},
     rejection::RejectionFormat,
 };
@@ -26,13 +25,15 @@ pub(super) struct Settings {
     pub(super) retries: u32,
     max_attempts: Option<u32>,
     pub(super) first_content_timeout: Duration,
-    pub(super) budget: SharedBudget,
+    pub(super) budget: Arc<Budget>,
     pub(super) cool_down: Duration,
     pub(super) max_cool_down: Duration,
     pub(super) wait_for_model: Option<Duration>,
     pub(super) target_header: bool,
     pub(super) members: Arc<Members>,
     pub(super) format: RejectionFormat,
+    /// For dates in `retry-after`.
+    pub(super) clock: SharedClock,
     /// Whether the warning about a token layer outside is logged.
     warned: Arc<AtomicBool>,
 }
@@ -45,10 +46,6 @@ pub(super) struct Members {
     pub(super) max_completion_tokens: Pointer,
     pub(super) stream_options: Pointer,
 }
-
-/// Tower's budget of retries.
-#[derive(Clone)]
-pub(super) struct SharedBudget(pub(super) Arc<TpsBudget>);
 
 /// Attempts without a maximum of their own.
 const MOST_BY_DEFAULT: u32 = 16;
@@ -64,7 +61,7 @@ impl Settings {
             retries: 0,
             max_attempts: None,
             first_content_timeout: Duration::from_secs(60),
-            budget: SharedBudget::new(RetryBudget::new()),
+            budget: Arc::new(Budget::new(RetryBudget::new())),
             cool_down: Duration::from_secs(5),
             max_cool_down: Duration::from_secs(60),
             wait_for_model: None,
@@ -76,6 +73,7 @@ impl Settings {
                 stream_options: Pointer::new(["stream_options"]),
             }),
             format: RejectionFormat::default(),
+            clock: SharedClock::default(),
             warned: Arc::default(),
         };
         settings.targets = settings.listed(targets);
@@ -122,6 +120,12 @@ impl Settings {
         targets.collect()
     }
 
+    /// Returns every target of every request.
+    pub(super) fn all_targets(&self) -> impl Iterator<Item = &Target> {
+        let of_models = self.models.iter().map(|(_, targets)| targets);
+        std::iter::once(&self.targets).chain(of_models).flat_map(|targets| targets.iter())
+    }
+
     /// Returns the targets of a request, and whether the client named them by an alias.
     pub(super) fn targets_of(&self, request: &Request<Payload>) -> (&Arc<[Target]>, bool) {
         if !self.models.is_empty()
@@ -134,12 +138,10 @@ impl Settings {
         (&self.targets, false)
     }
 
-    /// Returns each target once, in the order of the settings.
-    pub(super) fn all_targets(&self) -> impl Iterator<Item = &Target> {
-        let of_models = self.models.iter().map(|(_, targets)| targets);
-        let all = std::iter::once(&self.targets).chain(of_models);
+    /// Returns one target of each name, in the order of the settings.
+    pub(super) fn named_targets(&self) -> impl Iterator<Item = &Target> {
         let mut seen: Vec<&str> = Vec::new();
-        all.flat_map(|targets| targets.iter()).filter(move |target| {
+        self.all_targets().filter(move |target| {
             let is_new = !seen.contains(&&*target.name);
             seen.push(&target.name);
             is_new
@@ -153,22 +155,5 @@ impl Settings {
         }
         let targets = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         targets.saturating_mul(self.retries.saturating_add(1)).clamp(1, MOST_BY_DEFAULT)
-    }
-}
-
-impl SharedBudget {
-    pub(super) fn new(budget: RetryBudget) -> Self {
-        let RetryBudget { percent, min_per_second, window } = budget;
-        // Tower's bounds, beyond which it panics.
-        let window = window.clamp(Duration::from_secs(1), Duration::from_secs(60));
-        let min_per_second = min_per_second.min(1_000_000);
-        let ratio = f32::from(percent.min(10_000)) / 100.0;
-        Self(Arc::new(TpsBudget::new(window, min_per_second, ratio)))
-    }
-}
-
-impl fmt::Debug for SharedBudget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedBudget").finish_non_exhaustive()
     }
 }

@@ -28,11 +28,19 @@ pub struct Target {
     // The value of the response's header. `None` when the name is not visible ASCII.
     pub(super) header: Option<HeaderValue>,
     pub(super) group: Option<Arc<str>>,
-    // That of the group, once the layer has it.
+    // The layer replaces it by the one of the group.
     pub(super) health: Arc<Health>,
     pub(super) weight: Option<u32>,
     pub(super) limit: Option<LoadLimit>,
-    queue: (usize, Duration),
+    bounds: Bounds,
+}
+
+/// The bounds of a limit that is set later.
+#[derive(Clone, Copy)]
+struct Bounds {
+    max_queued: usize,
+    queue_timeout: Duration,
+    caller_share: u8,
 }
 
 /// The name of the model that the upstream gets.
@@ -57,7 +65,11 @@ impl Target {
             health: Arc::default(),
             weight: None,
             limit: None,
-            queue: (64, Duration::from_secs(30)),
+            bounds: Bounds {
+                max_queued: 64,
+                queue_timeout: Duration::from_secs(30),
+                caller_share: 25,
+            },
         }
     }
 
@@ -117,41 +129,64 @@ impl Target {
     ///
     /// By default there is no maximum beside that of `UpstreamLayer`. Clones of this target share it. A
     /// full target is skipped while another one is left. If all are full, the request
-    /// [waits](Self::max_queued) for its first choice.
+    /// [waits](Self::max_queued) for the first one whose queue has a place.
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
         self.limit = Some(LoadLimit::new(requests));
-        self.with_queue()
+        self.with_bounds()
     }
 
     /// Sets how many requests may wait for this target while it has its maximum
     /// [in flight](Self::max_in_flight).
     ///
-    /// Defaults to 64. A request beyond is rejected with 503 `overloaded` at once.
+    /// Defaults to 64. A request beyond goes to the next target. Without one it is rejected with 503
+    /// `overloaded` at once.
     #[must_use]
     pub fn max_queued(mut self, requests: usize) -> Self {
-        self.queue.0 = requests;
-        self.with_queue()
+        self.bounds.max_queued = requests;
+        self.with_bounds()
     }
 
-    /// Sets how long a request may wait for this target. Later it is rejected with 503 `overloaded`.
+    /// Sets how long a request may wait for this target. Later it goes to the next target or is rejected
+    /// with 503 `overloaded`.
     ///
     /// Defaults to 30 seconds.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
-        self.queue.1 = timeout;
-        self.with_queue()
+        self.bounds.queue_timeout = timeout;
+        self.with_bounds()
     }
 
-    fn with_queue(mut self) -> Self {
-        let (requests, timeout) = self.queue;
-        self.limit = self.limit.map(|limit| limit.max_queued(requests).queue_timeout(timeout));
+    /// Sets the share of the places in percent, in flight and in the queue, that one caller may take
+    /// while less than a quarter of them is free.
+    ///
+    /// Defaults to 25, as in `UpstreamLayer`. Values above 100 mean 100. A caller may always take one
+    /// place. Set 100 for a gateway with a single caller, which otherwise leaves a quarter of the places
+    /// unused. A caller is a principal. Requests without an identity have no share and wait in one line.
+    #[must_use]
+    pub fn caller_share(mut self, percent: u8) -> Self {
+        self.bounds.caller_share = percent;
+        self.with_bounds()
+    }
+
+    fn with_bounds(mut self) -> Self {
+        let Bounds { max_queued, queue_timeout, caller_share } = self.bounds;
+        self.limit = self.limit.map(|limit| {
+            limit.max_queued(max_queued).queue_timeout(queue_timeout).caller_share(caller_share)
+        });
         self
     }
 
-    /// Returns whether all requests that the target may have are in flight, or some wait.
-    pub(super) fn is_full(&self) -> bool {
-        self.limit.as_ref().is_some_and(|limit| limit.waiting() > 0 || limit.taken() >= limit.max())
+    /// Returns whether fewer requests than the maximum are in flight.
+    pub(super) fn has_permit(&self) -> bool {
+        self.limit.as_ref().is_none_or(|limit| limit.taken() < limit.max())
+    }
+
+    /// Returns whether a request may start or wait.
+    pub(super) fn has_place(&self) -> bool {
+        let is_in_queue =
+            |limit: &LoadLimit| limit.max() > 0 && limit.waiting() < self.bounds.max_queued;
+        self.has_permit() || self.limit.as_ref().is_some_and(is_in_queue)
     }
 
     pub(crate) const fn shared_name(&self) -> &Arc<str> {

@@ -4,6 +4,7 @@ use std::{error::Error, io, sync::Arc};
 
 use crate::{
     address_reach::{AddressRefused, Reach},
+    causes::causes,
     printable::Printable,
 };
 
@@ -28,16 +29,13 @@ impl FetchFault {
     /// Keeps the kind of the I/O error among the causes. The message of an error may hold a URL.
     pub(super) fn of_client(error: impl Into<Box<dyn Error + Send + Sync>>, host: &str) -> Self {
         let error = error.into();
-        let first: &(dyn Error + 'static) = &*error;
-        // Bounded because an error may be its own source.
-        let causes = || {
-            std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| (*error).source())
-                .take(16)
-        };
-        if let Some(refused) = causes().find_map(|cause| cause.downcast_ref::<AddressRefused>()) {
+        let refused = causes(&*error).find_map(|cause| cause.downcast_ref::<AddressRefused>());
+        if let Some(refused) = refused {
             return Self::AddressRefused { host: short(host), reach: refused.reach };
         }
-        Self::Unreachable(causes().find_map(|error| error.downcast_ref().map(io::Error::kind)))
+        Self::Unreachable(
+            causes(&*error).find_map(|cause| cause.downcast_ref().map(io::Error::kind)),
+        )
     }
 }
 

@@ -1,20 +1,20 @@
 //! A request on its way to the upstream, and what it needs to be sent once more.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use tower_service::Service;
-use tracing::field::display;
 
 use super::{
     response_filter::ResponseFilter,
-    settings::{Settings, no_path, unavailable},
+    settings::{Settings, not_directed},
 };
 use crate::{
     context::{self, AbandonReason, Level, RequestContext},
+    log_limit::warn_if_due,
     rejection::{Refusal, Rejection},
     replay::RequestCopy,
-    stages::{Directed, Replacement, SentToken, Stage, StageAccess, TokenWait},
+    stages::{Refreshed, SentToken, Stage, StageAccess, TokenWait},
 };
 
 /// A request that was sent with a token.
@@ -23,7 +23,8 @@ pub(super) struct Attempt<S> {
     route: Route,
     sent: SentToken,
     /// `None` for a second attempt and for a request that cannot be sent twice.
-    replay: Option<Replay<S>>,
+    // Boxed, since it has a copy of the head.
+    replay: Option<Box<Replay<S>>>,
     is_second: bool,
     /// The fetches that the request has waited for since the token was rejected.
     waits: u8,
@@ -33,7 +34,7 @@ pub(super) struct Attempt<S> {
 const MAX_WAITS: u8 = 2;
 
 /// The remedies of a rejected token.
-pub(super) const CHECK: &str =
+const CHECK: &str =
     "check the token of HfTokenLayer and the header that HfTokenLayer::profile names";
 const BUFFER: &str = "the body of the request is streamed, so it is not sent again with the next token; \
                       buffer it with PayloadLayer::new()";
@@ -46,7 +47,7 @@ pub(super) struct Route {
 }
 
 #[derive(Debug)]
-struct Replay<S> {
+pub(super) struct Replay<S> {
     copy: RequestCopy,
     // Not ready yet.
     inner: S,
@@ -65,8 +66,7 @@ pub(super) struct Waiting<S, B> {
 /// A request that is sent again once the inner service is ready.
 pub(super) struct Again<S> {
     route: Route,
-    copy: RequestCopy,
-    pub(super) inner: S,
+    replay: Box<Replay<S>>,
 }
 
 /// The next step of a request whose token the upstream rejected.
@@ -103,19 +103,34 @@ impl Route {
 
     /// Directs the request with the token that is there.
     fn direct_at_once<B>(&self, request: &mut Request<B>) -> Result<SentToken, Rejection> {
-        match self.access.direct_at_once(request) {
-            Directed::Sent(token) => Ok(token),
-            Directed::NoPath => Err(no_path()),
-            Directed::Unavailable { retry_after } => Err(unavailable(retry_after)),
-            // Never, at once.
-            Directed::Wait(_) => Err(unavailable(Duration::ZERO)),
-        }
+        self.access.direct_at_once(request).map_err(not_directed)
+    }
+
+    /// Rejects a request whose token the upstream rejected with `status`.
+    fn token_rejected(
+        &self,
+        status: StatusCode,
+        advice: &'static str,
+        context: &RequestContext,
+    ) -> Rejection {
+        context.set_upstream_status(status);
+        let stage = self.stage();
+        warn_if_due!(
+            self.settings.log.is_due(advice, stage.name()),
+            upstream = context.upstream().map(display),
+            stage = stage.name(),
+            status = status.as_u16(),
+            header = %stage.token_header(),
+            "the upstream rejected the gateway's token; {advice}"
+        );
+        Rejection::new(Refusal::UpstreamUnavailable)
+            .with_detail("the upstream rejected the gateway's token")
     }
 }
 
 impl<S> Attempt<S> {
     pub(super) fn new(route: Route, sent: SentToken, again: Option<(RequestCopy, S)>) -> Self {
-        let replay = again.map(|(copy, inner)| Replay { copy, inner });
+        let replay = again.map(|(copy, inner)| Box::new(Replay { copy, inner }));
         Self { route, sent, replay, is_second: false, waits: 0 }
     }
 
@@ -129,43 +144,43 @@ impl<S> Attempt<S> {
     }
 
     pub(super) fn into_filter(self) -> ResponseFilter {
-        ResponseFilter::new(self.route.settings, self.route.access.stage().clone())
+        ResponseFilter::new(self.route.settings, self.route.access.into_stage())
     }
 
     /// Looks for the token that replaces the rejected one.
     pub(super) fn rejected(mut self, context: &RequestContext) -> Rejected<S> {
-        let replacement = self.route.access.replace(&self.sent);
+        let refreshed = self.route.access.refresh(&self.sent);
         // The fetch goes on for later requests although this one cannot be sent twice.
         let Some(replay) = self.replay.take() else {
-            let advice = if self.is_second || matches!(replacement, Replacement::None) {
-                CHECK
-            } else {
-                BUFFER
-            };
-            return Rejected::Final(self.log_and_reject(advice, context));
+            let is_last = self.is_second || matches!(refreshed, Refreshed::Unchanged);
+            return self.refused(if is_last { CHECK } else { BUFFER }, context);
         };
-        match replacement {
-            Replacement::Found => {
-                let Replay { copy, inner } = replay;
-                Rejected::SendAgain(Again { route: self.route, copy, inner })
-            }
-            Replacement::Wait(wait) if self.waits < MAX_WAITS => {
+        match refreshed {
+            Refreshed::Changed => Rejected::SendAgain(Again { route: self.route, replay }),
+            Refreshed::Wait(wait) if self.waits < MAX_WAITS => {
                 let waits = self.waits + 1;
                 Rejected::Wait(wait, Self { replay: Some(replay), waits, ..self })
             }
-            Replacement::Wait(_) | Replacement::None => {
-                Rejected::Final(self.log_and_reject(CHECK, context))
-            }
+            Refreshed::Wait(_) | Refreshed::Unchanged => self.refused(CHECK, context),
         }
     }
 
-    /// Rejects a request whose token the upstream rejected.
-    fn log_and_reject(&self, advice: &str, context: &RequestContext) -> Rejection {
-        token_rejected(StatusCode::UNAUTHORIZED, advice, self.route.stage(), context)
+    fn refused(&self, advice: &'static str, context: &RequestContext) -> Rejected<S> {
+        Rejected::Final(self.route.token_rejected(StatusCode::UNAUTHORIZED, advice, context))
+    }
+
+    /// Rejects a request whose token a proxy rejected.
+    pub(super) fn rejected_by_proxy(&self, context: &RequestContext) -> Rejection {
+        self.route.token_rejected(StatusCode::PROXY_AUTHENTICATION_REQUIRED, CHECK, context)
     }
 }
 
 impl<S> Again<S> {
+    /// Returns the service, which is not ready yet.
+    pub(super) fn inner(&mut self) -> &mut S {
+        &mut self.replay.inner
+    }
+
     /// Sends the request with the present token. The inner service must be ready.
     pub(super) fn send<B: 'static>(
         mut self,
@@ -174,16 +189,15 @@ impl<S> Again<S> {
     where
         S: Service<Request<B>>,
     {
-        let rejected =
-            || token_rejected(StatusCode::UNAUTHORIZED, CHECK, self.route.stage(), context);
-        let mut request = self.copy.request::<B>().ok_or_else(rejected)?;
+        let rejected = || self.route.token_rejected(StatusCode::UNAUTHORIZED, CHECK, context);
+        let mut request = self.replay.copy.request::<B>().ok_or_else(rejected)?;
         let sent = self.route.direct_at_once(&mut request)?;
         let stage = self.route.stage().shared_name();
         let mut first = context::Attempt::abandoned(stage, AbandonReason::TokenRejected);
         first.status = Some(StatusCode::UNAUTHORIZED);
         context.add_abandoned(first);
         self.route.count(&mut request, context);
-        let future = context.in_attempt(|| self.inner.call(request));
+        let future = context.in_attempt(|| self.replay.inner.call(request));
         Ok((future, Attempt { is_second: true, ..Attempt::new(self.route, sent, None) }))
     }
 }
@@ -203,24 +217,4 @@ impl<S, B: 'static> Waiting<S, B> {
         let again = self.copy.map(|copy| (copy, self.inner));
         Ok((future, Attempt::new(self.route, sent, again)))
     }
-}
-
-/// Rejects a request whose token the upstream rejected with `status`.
-pub(super) fn token_rejected(
-    status: StatusCode,
-    advice: &str,
-    stage: &Stage,
-    context: &RequestContext,
-) -> Rejection {
-    context.set_upstream_status(status);
-    let upstream = context.upstream().map(display);
-    tracing::warn!(
-        upstream,
-        stage = stage.name(),
-        status = status.as_u16(),
-        header = %stage.token_header(),
-        "the upstream rejected the gateway's token; {advice}"
-    );
-    Rejection::new(Refusal::UpstreamUnavailable)
-        .with_detail("the upstream rejected the gateway's token")
 }

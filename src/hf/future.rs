@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{
-    attempt::{Again, Attempt, CHECK, Rejected, Waiting, token_rejected},
+    attempt::{Again, Attempt, Rejected, Waiting},
     body::ResponseBody,
 };
 use crate::{
@@ -116,9 +116,8 @@ where
                     }
                     match response.status() {
                         StatusCode::UNAUTHORIZED => after_rejection(attempt.rejected(context)),
-                        status @ StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                            let rejection = token_rejected(status, CHECK, attempt.stage(), context);
-                            State::Reject { rejection: Some(rejection) }
+                        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                            State::Reject { rejection: Some(attempt.rejected_by_proxy(context)) }
                         }
                         _ => match filtered(response, attempt, context) {
                             Ok(response) => {
@@ -144,7 +143,7 @@ where
                 }
                 (StateProj::Again { again: slot }, Some((_, context))) => {
                     let Some(again) = slot else { return Poll::Pending };
-                    ready!(again.inner.poll_ready(cx)?);
+                    ready!(again.inner().poll_ready(cx)?);
                     let Some(again) = slot.take() else { return Poll::Pending };
                     sent(again.send(context))
                 }

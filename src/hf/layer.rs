@@ -69,7 +69,7 @@ impl HfTokenLayer {
     /// Masks the token in response bodies, across the borders of chunks.
     ///
     /// By default bodies pass unsearched. With this setting each byte of the token becomes `*`, in every
-    /// spelling that a [`Scrubber`] knows, and one WARN event for each response says so. The length
+    /// spelling that a [`Scrubber`] knows, and a WARN event says so, once a minute at most. The length
     /// stays, so that `content-length` stays right although the head has left. A stream is passed on at
     /// once, except for bytes at the end of a chunk that may be the start of the token.
     ///

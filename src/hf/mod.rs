@@ -74,7 +74,7 @@
 //!
 //! # The response
 //!
-//! A header or trailer that contains the token is removed and a WARN event names it. A [`Scrubber`]
+//! A header or trailer that contains the token is removed and an event names it. A [`Scrubber`]
 //! finds the token in every spelling that it knows. It also finds the five tokens before the current
 //! one.
 //!
@@ -117,8 +117,8 @@
 //! there and a server would send it.
 //!
 //! A 401 or 407 of the upstream is about the gateway's token and not about the caller. A 407, and a 401
-//! that no [other token](#a-rejected-token) follows, is a 502 `upstream-unavailable` for the caller and a
-//! WARN event in the log. [`Outcome::upstream_status`] keeps the upstream's status. A 403 passes, because
+//! that no [other token](#a-rejected-token) follows, is a 502 `upstream-unavailable` for the caller and an
+//! event in the log. [`Outcome::upstream_status`] keeps the upstream's status. A 403 passes, because
 //! it may be about the model.
 //!
 //! # Sources of the token
@@ -221,7 +221,8 @@
 //!
 //! Each tenant or each model can have a token of its own. See [`Tokens`]. A request without one is
 //! rejected with 403 `forbidden`, unless `otherwise` names a token for it. A request whose model is not
-//! certain has none in any case.
+//! certain has none in any case. So has one whose body is not [buffered](#buffered-bodies) in a
+//! [`Payload`], unless it is a `GET` or its path names the model.
 //!
 //! | caller | issuer | tenant |
 //! |---|---|---|
@@ -273,6 +274,8 @@
 //! - Bodies are searched for the token only with [`HfTokenLayer::scrub_bodies`]. [`Scrubber`] has caveats
 //!   of its own.
 //! - Redirects pass unchanged. A client that follows one leaves the gateway.
+//! - Clients set the rate of the events that their requests cause. Such an event is WARN once a minute for
+//!   each stage and DEBUG otherwise.
 //! - Request trailers pass unfiltered over HTTP/2. No recipient may take credentials from them (RFC 9110
 //!   section 6.5.1). Over HTTP/1.1 hyper sends only announced trailers, and `trailer` is removed.
 //! - Hop-by-hop headers of a response are removed by [`UpstreamLayer`](crate::upstream::UpstreamLayer)

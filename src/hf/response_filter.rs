@@ -8,8 +8,8 @@ use http_body::Body;
 
 use super::{scrub::BodyScrub, settings::Settings};
 use crate::{
-    context::RequestContext, hop_by_hop::remove_headers, rejection::Rejection, secret::REDACTED,
-    stages::Stage,
+    context::RequestContext, hop_by_hop::remove_headers, log_limit::warn_if_due,
+    rejection::Rejection, secret::REDACTED, stages::Stage,
 };
 
 /// Removes the headers of a response that must not reach the client.
@@ -34,7 +34,7 @@ impl ResponseFilter {
         if !self.settings.scrub_bodies {
             return Ok(None);
         }
-        BodyScrub::of(response, self.stage.scrubber(), context).map(Some)
+        BodyScrub::of(response, self.stage.scrubber(), &self.settings.log, context).map(Some)
     }
 
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
@@ -46,9 +46,17 @@ impl ResponseFilter {
             (has_token(value.as_bytes()) || has_token(name.as_str().as_bytes()))
                 .then(|| name.clone())
         };
+        let stage = self.stage.name();
+        let mut is_due = None;
         while let Some(name) = headers.iter().find_map(leak) {
             let shown = if has_token(name.as_str().as_bytes()) { REDACTED } else { name.as_str() };
-            tracing::warn!(field = shown, "removed a response header that repeats the token");
+            // For all headers of a response, so that the log has each of them.
+            warn_if_due!(
+                *is_due.get_or_insert_with(|| self.settings.log.is_due("header", stage)),
+                stage,
+                field = shown,
+                "removed a response header that repeats the token"
+            );
             headers.remove(name);
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,11 +13,11 @@ use http::{
     header::{ACCEPT_ENCODING, IF_RANGE, RANGE},
 };
 use http_body::{Body, Frame, SizeHint};
-use tracing::field::display;
 
 use crate::{
-    body::{is_coded, remove_digests},
+    body::{is_coded, remove_digests, size_with},
     context::RequestContext,
+    log_limit::{LogLimit, warn_if_due},
     rejection::{Refusal, Rejection},
     secret::{Masker, Scrubber},
 };
@@ -48,6 +49,7 @@ pub(super) struct BodyScrub {
     trailers: Option<HeaderMap>,
     has_ended: bool,
     is_logged: bool,
+    log: Arc<LogLimit>,
     // Names the upstream in the log.
     context: RequestContext,
 }
@@ -57,13 +59,16 @@ impl BodyScrub {
     pub(super) fn of<R: Body>(
         response: &mut Response<R>,
         scrubber: &Scrubber,
+        log: &Arc<LogLimit>,
         context: &RequestContext,
     ) -> Result<Box<Self>, Rejection> {
         if (is_coded(response.headers()) || has_coded_messages(response.headers()))
             && !response.body().is_end_stream()
         {
-            tracing::warn!(
-                upstream = context.upstream().map(display),
+            let upstream = context.upstream();
+            warn_if_due!(
+                log.is_due("coded body", upstream.unwrap_or_default()),
+                upstream = upstream.map(display),
                 "the upstream compressed its response although the request says \
                  `accept-encoding: identity`; HfTokenLayer::scrub_bodies cannot search it"
             );
@@ -78,6 +83,7 @@ impl BodyScrub {
             trailers: None,
             has_ended: false,
             is_logged: false,
+            log: Arc::clone(log),
             context: context.clone(),
         }))
     }
@@ -142,14 +148,7 @@ impl BodyScrub {
 
     /// The mask has the length of the token, so an announced length stays right.
     pub(super) fn size_hint<B: Body>(&self, body: &B) -> SizeHint {
-        let kept = self.masker.kept() as u64;
-        let rest = body.size_hint();
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(kept)) {
-            hint.set_upper(upper);
-        }
-        hint.set_lower(rest.lower().saturating_add(kept));
-        hint
+        size_with(&body.size_hint(), self.masker.kept() as u64)
     }
 
     fn finish(&mut self) -> Bytes {
@@ -160,8 +159,12 @@ impl BodyScrub {
 
     fn log(&mut self) {
         if self.masker.has_found() && !std::mem::replace(&mut self.is_logged, true) {
-            let upstream = self.context.upstream().map(display);
-            tracing::warn!(upstream, "masked the token in a response body of the upstream");
+            let upstream = self.context.upstream();
+            warn_if_due!(
+                self.log.is_due("masked body", upstream.unwrap_or_default()),
+                upstream = upstream.map(display),
+                "masked the token in a response body of the upstream"
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     body::ResponseBody,
     future::ResponseFuture,
     scrub::ask_for_searchable_body,
-    settings::{Settings, no_path, prepare, unavailable},
+    settings::{Settings, not_directed, prepare},
 };
 use crate::{
     context::{Layer, RequestContext},
@@ -90,7 +90,7 @@ where
         let route = Route { settings: Arc::clone(settings), access };
         let copy = route.copy(&request);
         match route.access.direct(&mut request) {
-            Directed::Sent(sent) => {
+            Ok(Directed::Sent(sent)) => {
                 route.count(&mut request, &context);
                 let (future, again) = match copy {
                     None => (context.in_attempt(|| self.inner.call(request)), None),
@@ -102,15 +102,12 @@ where
                 let attempt = Attempt::new(route, sent, again);
                 ResponseFuture::pass(future, attempt, responder, context)
             }
-            Directed::Wait(wait) => {
+            Ok(Directed::Wait(wait)) => {
                 let inner = self.take_inner();
                 let waiting = Waiting { route, request, copy, inner, wait };
                 ResponseFuture::wait(waiting, responder, context)
             }
-            Directed::Unavailable { retry_after } => {
-                ResponseFuture::reject(unavailable(retry_after), responder, context)
-            }
-            Directed::NoPath => ResponseFuture::reject(no_path(), responder, context),
+            Err(reason) => ResponseFuture::reject(not_directed(reason), responder, context),
         }
     }
 }

@@ -1,13 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderName, Method, Request, Version};
 
 use crate::{
     clock::SharedClock,
     hop_by_hop::strip_headers,
-    once_a_minute::OnceAMinute,
+    log_limit::{LogLimit, warn_if_due},
     rejection::{Refusal, Rejection, RejectionFormat},
-    stages::{NoToken, Stage},
+    stages::{NoToken, NotDirected, Stage},
     stripped_headers::is_stripped,
 };
 
@@ -19,29 +19,34 @@ pub(super) struct Settings {
     pub(super) allowed: Option<Arc<[HeaderName]>>,
     pub(super) format: RejectionFormat,
     pub(super) scrub_bodies: bool,
-    no_token: Arc<OnceAMinute>,
+    /// Clients set the rate of these events.
+    pub(super) log: Arc<LogLimit>,
 }
 
 impl Settings {
     pub(super) fn new(stage: Stage) -> Self {
+        Self::with_clock(stage, SharedClock::default())
+    }
+
+    pub(super) fn with_clock(stage: Stage, clock: SharedClock) -> Self {
         Self {
             stage,
             allowed: None,
             format: RejectionFormat::default(),
             scrub_bodies: false,
-            no_token: Arc::default(),
+            log: Arc::new(LogLimit::new(clock)),
         }
     }
 
     /// Rejects a request that no token of the stage is for. The log has its tenant or model.
     pub(super) fn no_token(&self, stage: &Stage, reason: &NoToken) -> Rejection {
         let stage = stage.name();
-        // A caller without a token of its own must not fill the log.
-        if self.no_token.is_due(SharedClock::default().monotonic()) {
-            tracing::warn!(stage, %reason, "the stage has no token for this request");
-        } else {
-            tracing::debug!(stage, %reason, "the stage has no token for this request");
-        }
+        warn_if_due!(
+            self.log.is_due("no token", stage),
+            stage,
+            %reason,
+            "the stage has no token for this request"
+        );
         forbidden(reason.detail())
     }
 }
@@ -61,15 +66,18 @@ pub(super) fn prepare<B>(request: &mut Request<B>, stage: &Stage) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn no_path() -> Rejection {
-    forbidden("the request target needs a path")
-}
-
-/// Rejects a request for which there is no token now. The source has logged the cause.
-pub(super) fn unavailable(retry_after: Duration) -> Rejection {
-    Rejection::new(Refusal::UpstreamTokenUnavailable)
-        .with_detail("the gateway has no token for its upstream at this moment; try again later")
-        .with_retry_after(retry_after)
+/// Rejects a request that is not directed to its origin. The source of the token has logged the cause.
+pub(super) fn not_directed(reason: NotDirected) -> Rejection {
+    match reason {
+        NotDirected::NoPath => forbidden("the request target needs a path"),
+        NotDirected::Unavailable { retry_after } => {
+            Rejection::new(Refusal::UpstreamTokenUnavailable)
+                .with_detail(
+                    "the gateway has no token for its upstream at this moment; try again later",
+                )
+                .with_retry_after(retry_after)
+        }
+    }
 }
 
 fn forbidden(detail: &'static str) -> Rejection {

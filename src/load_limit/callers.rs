@@ -45,6 +45,11 @@ impl Callers {
         Ok(())
     }
 
+    /// Returns how many permits `caller` has.
+    pub(super) fn permits(&self, caller: Caller) -> usize {
+        self.shard(caller).lock().get(&caller).copied().unwrap_or_default()
+    }
+
     /// Counts one permit less of `caller`.
     pub(super) fn remove(&self, caller: Caller) {
         if let Entry::Occupied(mut own) = self.shard(caller).lock().entry(caller) {

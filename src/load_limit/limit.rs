@@ -48,14 +48,14 @@ struct Shared {
     queue: Lock<Queue>,
 }
 
-/// What became of a request for a permit.
+/// The outcome of a request for a permit.
 pub(crate) enum Acquired {
     Now(LoadPermit),
     Later(LoadWait),
     Rejected(NoPermit),
 }
 
-/// Why a request gets no permit and no place in the queue.
+/// The reason why a request gets no permit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NoPermit {
     /// All permits and all places are taken.
@@ -185,6 +185,7 @@ impl LoadLimit {
                     shared: Some(Arc::clone(shared)),
                     waiter,
                     caller,
+                    reason,
                     deadline: Instant::now().checked_add(settings.queue_timeout),
                     timer: None,
                 }),
@@ -222,6 +223,14 @@ impl Shared {
                 self.callers.add_if(caller, |own| self.take_below(share.limit(max, own)))
             }
         }
+    }
+
+    /// Returns why the waiting requests of `caller` have no permit.
+    fn reason(&self, caller: Option<Caller>) -> NoPermit {
+        let Settings { max_in_flight: max, share, .. } = self.settings;
+        let taken = self.taken.load(SeqCst);
+        let limit = caller.map_or(max, |caller| share.limit(max, self.callers.permits(caller)));
+        if taken >= limit && taken < max { NoPermit::Share } else { NoPermit::Full }
     }
 
     /// Takes a permit unless `limit` permits are taken.
@@ -303,6 +312,8 @@ pub(crate) struct LoadWait {
     shared: Option<Arc<Shared>>,
     waiter: Arc<Waiter>,
     caller: Option<Caller>,
+    // Why the request has no permit, when it began to wait or else at the deadline.
+    reason: NoPermit,
     // `None` waits without end.
     deadline: Option<Instant>,
     // Created by the first poll that has to wait.
@@ -314,6 +325,12 @@ impl LoadWait {
     pub(crate) fn no_later_than(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = [self.deadline, deadline].into_iter().flatten().min();
         self
+    }
+
+    /// Returns why the request got no permit, once the wait has ended without one.
+    #[cfg(feature = "upstream")]
+    pub(crate) const fn reason(&self) -> NoPermit {
+        self.reason
     }
 
     /// Leaves the queue. Returns the permit if the request has it already.
@@ -342,7 +359,12 @@ impl Future for LoadWait {
         let Some(deadline) = self.deadline else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         match timer.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(self.leave()),
+            Poll::Ready(()) => {
+                if let Some(shared) = &self.shared {
+                    self.reason = shared.reason(self.caller);
+                }
+                Poll::Ready(self.leave())
+            }
             Poll::Pending => Poll::Pending,
         }
     }

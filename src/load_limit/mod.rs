@@ -17,6 +17,6 @@ mod share;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::limit::{Acquired, LoadLimit, LoadPermit, LoadWait};
 #[cfg(feature = "upstream")]
-pub(crate) use self::{callers::Caller, limit::NoPermit};
+pub(crate) use self::callers::Caller;
+pub(crate) use self::limit::{Acquired, LoadLimit, LoadPermit, LoadWait, NoPermit};

@@ -38,6 +38,18 @@ pub(super) fn optional(request: &Request<Payload>) -> Result<Option<Cow<'_, str>
     }
 }
 
+/// Returns the body's `model` for a route that may take any body. One that cannot be read, as a form, a
+/// compressed body or a streamed one, may name a model there.
+#[cfg(feature = "hf")]
+pub(super) fn on_unknown_route(
+    request: &Request<Payload>,
+) -> Result<Option<Cow<'_, str>>, TargetError> {
+    match read(request.body()) {
+        Err(TargetError::Body(DocumentError::Empty)) => Ok(None),
+        model => model,
+    }
+}
+
 fn read(payload: &Payload) -> Result<Option<Cow<'_, str>>, TargetError> {
     let root = payload.document().map_err(TargetError::Body)?.root();
     let mut model = None;

@@ -72,7 +72,7 @@ impl Profile {
                 TargetError::Missing | TargetError::Route | TargetError::Body(DocumentError::Empty),
             ) => {
                 // Servers have routes of their own, such as `/chat/completions` of llama.cpp.
-                let named = body_model::optional(request)?.is_some();
+                let named = body_model::on_unknown_route(request)?.is_some();
                 let is_certain = !named && route::ambiguous(request.uri().path()).is_none();
                 if is_certain { Ok(None) } else { Err(TargetError::Route) }
             }

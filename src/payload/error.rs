@@ -6,7 +6,10 @@ use http_body_util::LengthLimitError;
 
 #[cfg(feature = "auth")]
 use crate::digest_mismatch::DigestMismatch;
-use crate::rejection::{Refusal, Rejection};
+use crate::{
+    causes::causes,
+    rejection::{Refusal, Rejection},
+};
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -71,17 +74,15 @@ pub(crate) fn beyond_bound(refusal: Refusal, setter: &str, detail: String) -> Re
 impl From<BoxError> for PayloadError {
     /// Finds the error of an inner body in the chain of sources, so that wrapping does not hide it.
     fn from(error: BoxError) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
-        while let Some(known) = cause {
-            match known.downcast_ref() {
+        for cause in causes(&*error) {
+            match cause.downcast_ref() {
                 Some(Self::TooLarge(limit)) => return Self::TooLarge(*limit),
                 Some(Self::TimedOut(deadline)) => return Self::TimedOut(*deadline),
                 Some(Self::Broken(_)) | None => {}
             }
-            if known.is::<LengthLimitError>() {
+            if cause.is::<LengthLimitError>() {
                 return Self::TooLarge(None);
             }
-            cause = known.source();
         }
         Self::Broken(error)
     }

@@ -33,6 +33,7 @@ use super::{
     bounded::{Bounded, LastBreach, Socket},
     bounds::CONNECT_TIMEOUT,
 };
+use crate::causes::causes;
 
 /// The timeout for one address of a host. The next address is tried after it.
 const ADDRESS_TIMEOUT: Duration = Duration::from_millis(700);
@@ -226,14 +227,7 @@ impl Dialer {
         let nowhere = ConnectionAddr::Tcp(String::new(), 0).into_connection_info().ok()?;
         let client = Client::open(nowhere).ok()?;
         let error = client.get_multiplexed_async_connection_with_config(config).await.err()?;
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-        while let Some(error) = cause {
-            if let Some(dialer) = error.downcast_ref::<Self>() {
-                return Some(dialer.clone());
-            }
-            cause = error.source();
-        }
-        None
+        causes(&error).find_map(|cause| cause.downcast_ref::<Self>()).cloned()
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use smallvec::SmallVec;
+
 use super::buffered::Buffered;
 #[cfg(feature = "client")]
 use super::stateless::{is_stateful, is_stateless};
@@ -11,19 +13,43 @@ use crate::context::RequestContext;
 
 /// A copy of a request with a buffered body. The body shares its bytes.
 ///
-/// Of the extensions it has the [`RequestContext`] alone, because each other one would be an
-/// allocation of each request.
+/// The [`RequestContext`] is the only extension of the copy. Each other one would be an allocation of
+/// each request.
 pub(crate) struct RequestCopy {
-    method: Method,
-    // The URI, then the name and the value of each header. A `HeaderMap` would be two allocations and
-    // one more for each value that owns its bytes.
-    head: Vec<u8>,
-    headers: usize,
+    // The number of headers, the method and the URI, then the name and the value of each header. A
+    // `HeaderMap` would be two allocations and one more for each value that owns its bytes. Inline,
+    // because each owner of a copy is boxed.
+    head: SmallVec<[u8; USUAL_HEAD]>,
+    sensitive: SensitiveValues,
     body: Buffered,
     context: Option<RequestContext>,
 }
 
+/// The bytes of most heads. Those of the SDKs have some 600, and a token more.
+const USUAL_HEAD: usize = 1_024;
+
+/// Marks a header whose value is one of the sensitive ones.
 const SENSITIVE: u32 = 1 << 31;
+
+/// The sensitive values of a head in their order. They share their bytes with the request, because the
+/// owner of a token's bytes wipes them and no other copy of them must stay.
+#[derive(Default)]
+struct SensitiveValues {
+    // Most requests have one, which costs no allocation.
+    first: Option<HeaderValue>,
+    others: Box<[HeaderValue]>,
+}
+
+impl SensitiveValues {
+    fn of<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
+        let mut values = values.into_iter().filter(|value| value.is_sensitive()).cloned();
+        Self { first: values.next(), others: values.collect() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.first.iter().chain(&self.others)
+    }
+}
 
 impl RequestCopy {
     /// Copies a request without the headers that `is_left_out` selects. `None` when its body is
@@ -33,7 +59,7 @@ impl RequestCopy {
         is_left_out: impl Fn(&HeaderName) -> bool,
     ) -> Option<Self> {
         let body = Buffered::of(request.body())?;
-        let uri = request.uri();
+        let (method, uri) = (request.method().as_str(), request.uri());
         let parts = [
             uri.scheme_str().unwrap_or_default(),
             if uri.scheme_str().is_some() { "://" } else { "" },
@@ -42,31 +68,40 @@ impl RequestCopy {
         ];
         let kept = || request.headers().iter().filter(|(name, _)| !is_left_out(name));
         let of_header = |(name, value): (&HeaderName, &HeaderValue)| {
-            2 * size_of::<u32>() + name.as_str().len() + value.len()
+            let value = if value.is_sensitive() { 0 } else { value.len() };
+            2 * size_of::<u32>() + name.as_str().len() + value
         };
         let uri_length: usize = parts.iter().map(|part| part.len()).sum();
-        let length = size_of::<u32>() + uri_length + kept().map(of_header).sum::<usize>();
-        let mut head = Vec::with_capacity(length);
+        let (headers, of_headers) =
+            kept().map(of_header).fold((0, 0), |(count, sum), length| (count + 1, sum + length));
+        let length = 3 * size_of::<u32>() + method.len() + uri_length + of_headers;
+        let mut head = SmallVec::with_capacity(length);
+        put_length(&mut head, headers, 0)?;
+        put_length(&mut head, method.len(), 0)?;
+        head.extend_from_slice(method.as_bytes());
         put_length(&mut head, uri_length, 0)?;
         parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
-        let mut headers = 0;
         for (name, value) in kept() {
             put_length(&mut head, name.as_str().len(), 0)?;
-            let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
-            put_length(&mut head, value.len(), flag)?;
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(value.as_bytes());
-            headers += 1;
+            if value.is_sensitive() {
+                put_length(&mut head, 0, SENSITIVE)?;
+                head.extend_from_slice(name.as_str().as_bytes());
+            } else {
+                put_length(&mut head, value.len(), 0)?;
+                head.extend_from_slice(name.as_str().as_bytes());
+                head.extend_from_slice(value.as_bytes());
+            }
         }
+        let sensitive = SensitiveValues::of(kept().map(|(_, value)| value));
         let context = RequestContext::of(request.extensions()).cloned();
-        Some(Self { method: request.method().clone(), head, headers, body, context })
+        Some(Self { head, sensitive, body, context })
     }
 
     /// Returns the request once more. `None` when the body is of another type than `B`.
     pub(crate) fn request<B: 'static>(&self) -> Option<Request<B>> {
         let mut request = Request::new(self.body.body()?);
-        let (uri, headers) = self.head()?;
-        *request.method_mut() = self.method.clone();
+        let (method, uri, headers) = self.head()?;
+        *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
@@ -84,31 +119,38 @@ impl RequestCopy {
     /// Whether the upstream keeps something of the request. Such a request is never repeated.
     #[cfg(feature = "client")]
     pub(crate) fn is_stateful(&self) -> bool {
-        self.head().is_none_or(|(uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
+        self.head()
+            .is_none_or(|(_, uri, headers)| is_stateful(&uri, &headers, &self.body.payload()))
     }
 
     /// Whether sending the request twice changes nothing but its cost.
     #[cfg(feature = "client")]
     pub(crate) fn is_stateless(&self) -> bool {
-        self.head().is_some_and(|(uri, headers)| {
-            is_stateless(&self.method, &uri, &headers, &self.body.payload())
+        self.head().is_some_and(|(method, uri, headers)| {
+            is_stateless(&method, &uri, &headers, &self.body.payload())
         })
     }
 
-    fn head(&self) -> Option<(Uri, HeaderMap)> {
-        let mut rest = self.head.as_slice();
-        let length = take_u32(&mut rest)?;
-        let uri = Uri::try_from(take(&mut rest, length as usize)?).ok()?;
-        let mut headers = HeaderMap::with_capacity(self.headers);
+    fn head(&self) -> Option<(Method, Uri, HeaderMap)> {
+        let mut rest = &*self.head;
+        let headers = take_u32(&mut rest)?;
+        let method = take_u32(&mut rest)?;
+        let method = Method::from_bytes(take(&mut rest, method as usize)?).ok()?;
+        let uri = take_u32(&mut rest)?;
+        let uri = Uri::try_from(take(&mut rest, uri as usize)?).ok()?;
+        let mut headers = HeaderMap::with_capacity(headers as usize);
+        let mut sensitive = self.sensitive.iter();
         while !rest.is_empty() {
-            let (name, flagged) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
+            let (name, length) = (take_u32(&mut rest)?, take_u32(&mut rest)?);
             let name = HeaderName::from_bytes(take(&mut rest, name as usize)?).ok()?;
-            let value = take(&mut rest, (flagged & !SENSITIVE) as usize)?;
-            let mut value = HeaderValue::from_bytes(value).ok()?;
-            value.set_sensitive(flagged & SENSITIVE != 0);
+            let value = if length == SENSITIVE {
+                sensitive.next()?.clone()
+            } else {
+                HeaderValue::from_bytes(take(&mut rest, length as usize)?).ok()?
+            };
             headers.append(name, value);
         }
-        Some((uri, headers))
+        Some((method, uri, headers))
     }
 }
 
@@ -119,7 +161,7 @@ impl fmt::Debug for RequestCopy {
     }
 }
 
-fn put_length(head: &mut Vec<u8>, length: usize, flag: u32) -> Option<()> {
+fn put_length(head: &mut SmallVec<[u8; USUAL_HEAD]>, length: usize, flag: u32) -> Option<()> {
     let length = u32::try_from(length).ok().filter(|length| *length < SENSITIVE)?;
     head.extend_from_slice(&(length | flag).to_ne_bytes());
     Some(())
@@ -169,6 +211,39 @@ mod tests {
             let other = RequestCopy::of(&request, |name| name == AUTHORIZATION).unwrap();
             assert_eq!(other.request::<Payload>().unwrap().headers().len(), 3);
             assert!(copy.request::<Full<bytes::Bytes>>().is_none());
+        }
+    }
+
+    #[test]
+    fn a_sensitive_value_is_not_copied() {
+        let secrets = ["Bearer hf_one", "hf_two", "hf_three"].map(|secret| {
+            let owned = bytes::Bytes::from_owner(secret.as_bytes().to_vec());
+            let mut value = HeaderValue::from_maybe_shared(owned).unwrap();
+            value.set_sensitive(true);
+            value
+        });
+        let [bearer, two, three] = &secrets;
+        let request = Request::post("/")
+            .header("x-key", two)
+            .header("x-a", "1")
+            .header(AUTHORIZATION, bearer)
+            .header("x-key", "plain")
+            .header("x-key", three)
+            .body(Payload::buffered("{}"))
+            .unwrap();
+        let copy = RequestCopy::of(&request, |_| false).unwrap();
+        let head = String::from_utf8_lossy(&copy.head);
+        assert!(head.contains("authorization") && !head.contains("hf_"), "{head}");
+        let again: Request<Payload> = copy.request().unwrap();
+        assert_eq!(again.headers(), request.headers());
+        let copied: Vec<_> = again.headers().get_all("x-key").iter().collect();
+        assert!(!copied[1].is_sensitive());
+        for (copied, value) in
+            [&again.headers()[AUTHORIZATION], copied[0], copied[2]].into_iter().zip(&secrets)
+        {
+            assert!(copied.is_sensitive());
+            // One owner, which wipes a token.
+            assert_eq!(copied.as_bytes().as_ptr(), value.as_bytes().as_ptr());
         }
     }
 

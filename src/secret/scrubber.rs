@@ -1,5 +1,3 @@
-#[cfg(feature = "hf")]
-use std::sync::OnceLock;
 use std::{
     borrow::Cow,
     fmt,
@@ -8,6 +6,8 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
+#[cfg(feature = "hf")]
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use aho_corasick::{
     Anchored, Input, MatchKind, PatternID,
@@ -32,8 +32,8 @@ use crate::lock::Lock;
 /// Replaces a secret.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// The search covers the current secret and its five predecessors. A secret has at most ten
-/// spellings. The vectorised search takes 64.
+/// The secrets that one scrubber remembers: the current one and its five predecessors. A joined scrubber
+/// searches those of all its parts. A secret has at most ten spellings.
 const SECRETS: usize = 6;
 
 /// Shorter spellings occur in any text by chance. A token this short is a placeholder for an
@@ -50,7 +50,8 @@ const SHORTEST: usize = 4;
 /// - hexadecimal digits of either case
 /// - any of its characters percent-encoded or escaped as in JSON
 ///
-/// Clones share the secrets. The scrubber of `HfTokenLayer::scrubber` follows the token's file.
+/// Clones share the secrets. The scrubbers of `HfTokenLayer::scrubber` and `Stage::scrubber` follow every
+/// token of their stage, whatever its source is.
 ///
 /// ```
 /// use tower_inference::secret::{Scrubber, Secret};
@@ -71,8 +72,8 @@ const SHORTEST: usize = 4;
 pub struct Scrubber(Arc<Shared>);
 
 struct Shared {
-    // Of `spellings`. Most response headers and most strings of a record are shorter, and are not
-    // read at all.
+    // The length of the shortest spelling. Most response headers and most strings of a record are
+    // shorter, and are not read at all.
     shortest: AtomicUsize,
     spellings: ArcSwap<Spellings>,
     // The latest is the last.
@@ -93,7 +94,10 @@ impl Scrubber {
     /// Creates a scrubber for the secrets of all `parts`. It follows each of them.
     #[cfg(feature = "hf")]
     pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
-        let parts: Vec<_> = parts.into_iter().cloned().collect();
+        let mut known = BTreeSet::new();
+        // The parts of a part too, because a scrubber follows the secrets of its own parts alone.
+        let parts = parts.into_iter().flat_map(|part| std::iter::once(part).chain(&part.0.parts));
+        let parts = parts.filter(|part| known.insert(Arc::as_ptr(&part.0))).cloned().collect();
         let whole = Self(Arc::new(Shared::new(Vec::new(), parts)));
         for part in &whole.0.parts {
             part.0.wholes.lock().push(Arc::downgrade(&whole.0));
@@ -226,7 +230,7 @@ impl Spellings {
         spellings.dedup();
         let lengths = || spellings.iter().map(|(spelling, _)| spelling.len());
         let patterns = spellings.iter().map(|(spelling, _)| spelling);
-        // Of two secrets that start alike, the longer one is taken out.
+        // If two secrets start alike, the longer one is taken out.
         let search =
             contiguous::Builder::new().match_kind(MatchKind::LeftmostLongest).build(patterns).ok();
         Self {
@@ -259,7 +263,7 @@ impl Spellings {
         let mut done = 0;
         while let Some(next) = memchr(escape, text.get(done..).unwrap_or_default()) {
             let escaped = done + next;
-            // What ends before the first escape was found as it is.
+            // A spelling that ends before the first escape was found as it is.
             let from = escaped.saturating_sub(self.longest).max(done);
             let mut state = start;
             done = text.len();

@@ -48,7 +48,7 @@ impl Trie {
         for byte in spelling {
             let next = match self.next(at, *byte) {
                 Some(next) => next,
-                // Six secrets of a header's size have far fewer bytes.
+                // The secrets of a stage with thousands of tokens still have far fewer bytes.
                 None => match u32::try_from(self.nodes.len()) {
                     Ok(new) => {
                         self.nodes.push(Node::default());

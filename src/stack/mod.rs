@@ -190,7 +190,7 @@ pub use self::{
     compared::ComparedSlot,
     gateway::{BoxedGateway, Gateway, GatewayService, NoError, ResponseBody, ResponseFuture},
     payload_slot::{ImpliedPayload, OpenPayload, PayloadSlot},
-    scrub::{AccessLogSlot, HfTokenSlot},
+    scrub::{AccessLogSlot, TokenSlot},
     slot::{Optional, Vacant, VacantOwn},
     slots::Stack,
     snapshot::{Snapshot, StateSlot},

@@ -245,9 +245,13 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     ) -> Stack<I, R, slot::Optional<AccessLogLayer>, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         L: slot::Vacant,
-        H: super::scrub::HfTokenSlot,
+        H: super::scrub::TokenSlot,
+        F: super::scrub::TokenSlot,
     {
-        let layer = layer.into().map(|layer| self.hf_token.keep_out_of(layer));
+        let layer = layer.into().map(|layer| {
+            let tokens = [self.hf_token.tokens(), self.fallback.tokens()];
+            tokens.into_iter().flatten().fold(layer, AccessLogLayer::scrubber)
+        });
         fill!(optional self.access_log = layer)
     }
 
@@ -529,7 +533,8 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
 
     /// Tries the targets of a request in their order until one responds.
     ///
-    /// With `None` each request has one attempt, at the origin of the token layer.
+    /// With `None` each request has one attempt, at the origin of the token layer. The access log has no
+    /// token of a target.
     #[cfg(feature = "fallback")]
     #[cfg_attr(docsrs, doc(cfg(feature = "fallback")))]
     pub fn fallback(
@@ -559,8 +564,12 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
     where
         F: slot::Vacant,
         B: PayloadSlot,
+        L: super::scrub::AccessLogSlot,
     {
-        fill!(optional self.fallback = layer, payload)
+        let layer = layer.into();
+        let tokens = || layer.as_ref().map(FallbackLayer::scrubber);
+        let stack = Self { access_log: self.access_log.without(tokens), ..self };
+        fill!(optional stack.fallback = layer, payload)
     }
 
     /// Sets deadlines for the upstream and turns errors of the client into responses.
@@ -593,10 +602,8 @@ impl<I, R, L, P, A, T, B, S, X, M, G, C, Q, U, H, K, O, N, F>
         N: ComparedSlot,
     {
         let layer = compared(layer.into(), &self.route);
-        let stack = match &layer {
-            Some(layer) => Self { access_log: self.access_log.without(layer), ..self },
-            None => self,
-        };
+        let tokens = || layer.as_ref().map(HfTokenLayer::scrubber);
+        let stack = Self { access_log: self.access_log.without(tokens), ..self };
         fill!(optional stack.hf_token = layer)
     }
 

@@ -6,10 +6,10 @@ use http::Request;
 
 use super::{
     stage::Stage,
-    token::{Acquired, Refreshed, Token, TokenSource},
+    token::{Acquired, Refreshed, Token, TokenSource, TokenWait, Unavailable},
     tokens::NoToken,
 };
-use crate::{context::RequestContext, fetch::Waiter};
+use crate::context::RequestContext;
 
 /// A stage with the source of one request's token.
 ///
@@ -31,24 +31,15 @@ pub(crate) enum Directed {
     /// The request is unchanged. It waits for the token and is then directed by
     /// [`direct_at_once`](StageAccess::direct_at_once).
     Wait(TokenWait),
-    /// The request is unchanged, and there is no token for it.
+}
+
+/// The reason why a request is not directed. The request is unchanged.
+pub(crate) enum NotDirected {
+    /// There is no token for it.
     Unavailable { retry_after: Duration },
     /// The target of the request has no path.
     NoPath,
 }
-
-/// The outcome of a look for another token.
-pub(crate) enum Replacement {
-    /// There is another token.
-    Found,
-    /// A fetch runs. The request looks once more after it.
-    Wait(TokenWait),
-    /// There is no other token.
-    None,
-}
-
-/// The wait for a fetch that all requests share.
-pub(crate) type TokenWait = Waiter<()>;
 
 impl StageAccess {
     /// Chooses the token of the request, whose path must be the one that the stage's profile knows.
@@ -71,33 +62,44 @@ impl StageAccess {
     }
 
     /// Points the request at the origin and attaches the token, or starts to wait for the token.
-    pub(crate) fn direct<B>(&self, request: &mut Request<B>) -> Directed {
-        self.directed(request, self.source.acquire())
+    pub(crate) fn direct<B>(&self, request: &mut Request<B>) -> Result<Directed, NotDirected> {
+        match self.source.acquire()? {
+            Acquired::Token(token) => self.attach(request, token).map(Directed::Sent),
+            Acquired::Wait(wait) => Ok(Directed::Wait(wait)),
+        }
     }
 
     /// Points the request at the origin and attaches the token that is there.
-    pub(crate) fn direct_at_once<B>(&self, request: &mut Request<B>) -> Directed {
-        self.directed(request, self.source.acquire_at_once())
+    pub(crate) fn direct_at_once<B>(
+        &self,
+        request: &mut Request<B>,
+    ) -> Result<SentToken, NotDirected> {
+        self.attach(request, self.source.acquire_at_once()?)
     }
 
-    fn directed<B>(&self, request: &mut Request<B>, acquired: Acquired) -> Directed {
-        match acquired {
-            Acquired::Token(token) => match self.stage.direct(request, &token) {
-                Some(()) => Directed::Sent(SentToken(token)),
-                None => Directed::NoPath,
-            },
-            Acquired::Wait(wait) => Directed::Wait(wait),
-            Acquired::Unavailable { retry_after } => Directed::Unavailable { retry_after },
-        }
+    fn attach<B>(
+        &self,
+        request: &mut Request<B>,
+        token: Arc<Token>,
+    ) -> Result<SentToken, NotDirected> {
+        self.stage.direct(request, &token).ok_or(NotDirected::NoPath)?;
+        Ok(SentToken(token))
     }
 
     /// Looks for the token that replaces `rejected`. One look serves all requests.
-    pub(crate) fn replace(&self, rejected: &SentToken) -> Replacement {
-        match self.source.refresh(&rejected.0) {
-            Refreshed::Changed => Replacement::Found,
-            Refreshed::Wait(wait) => Replacement::Wait(wait),
-            Refreshed::Unchanged => Replacement::None,
-        }
+    pub(crate) fn refresh(&self, rejected: &SentToken) -> Refreshed {
+        self.source.refresh(&rejected.0)
+    }
+
+    /// Returns the stage for the response.
+    pub(crate) fn into_stage(self) -> Stage {
+        self.stage
+    }
+}
+
+impl From<Unavailable> for NotDirected {
+    fn from(Unavailable { retry_after }: Unavailable) -> Self {
+        Self::Unavailable { retry_after }
     }
 }
 

@@ -10,7 +10,8 @@ mod tokens;
 #[cfg(feature = "aws")]
 pub use self::token::{AwsSecret, AwsWebIdentity};
 pub(crate) use self::{
-    access::{Directed, Replacement, SentToken, StageAccess, TokenWait},
+    access::{Directed, NotDirected, SentToken, StageAccess},
+    token::{Refreshed, TokenWait},
     tokens::NoToken,
 };
 pub use self::{

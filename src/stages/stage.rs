@@ -45,7 +45,7 @@ struct Parts {
     name: Arc<str>,
     origin: Origin,
     tokens: Tokens,
-    // Of all tokens.
+    // Finds all tokens.
     scrubber: Scrubber,
     profile: Profile,
     token_header: TokenHeader,
@@ -148,6 +148,15 @@ impl Stage {
         ready.count() == self.parts.tokens.sources().len()
     }
 
+    /// Returns a scrubber that removes the tokens of the stage from other text. It follows their sources.
+    ///
+    /// `Stack` gives those of its `HfTokenLayer` and its `FallbackLayer` to its `AccessLogLayer`. Without
+    /// a `Stack` and for logs of your own, add that of each stage.
+    #[must_use]
+    pub fn scrubber(&self) -> &Scrubber {
+        &self.parts.scrubber
+    }
+
     pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.parts.name)
     }
@@ -176,10 +185,6 @@ impl Stage {
     #[cfg_attr(not(feature = "fallback"), expect(dead_code, reason = "only a fallback cools down"))]
     pub(crate) fn tokens_differ(&self) -> bool {
         self.parts.tokens.differ()
-    }
-
-    pub(crate) fn scrubber(&self) -> &Scrubber {
-        &self.parts.scrubber
     }
 
     /// Returns the source of the request's token.

@@ -181,12 +181,11 @@ impl ModelTokens {
         self
     }
 
-    /// Sets the token of all other requests, also of those without a model, as a `GET` or a body that is
-    /// not a [`Payload`].
+    /// Sets the token of all other requests, also of those without a model, as a `GET`.
     ///
     /// By default they are rejected. A request whose model is not certain is rejected in any case, because
-    /// it may reach a model with a token of its own. Examples are two members `model`, a streamed body and
-    /// a path with percent signs.
+    /// it may reach a model with a token of its own. Examples are two members `model`, a streamed body, a
+    /// body that is not a [`Payload`] or not JSON, and a path with percent signs.
     #[must_use]
     pub fn otherwise(mut self, source: TokenSource) -> Self {
         self.otherwise = Some(source);
@@ -199,21 +198,19 @@ impl ModelTokens {
         profile: &Profile,
         origin: &Origin,
     ) -> Result<&TokenSource, NoToken> {
-        let request: &dyn Any = request;
+        let known = (request as &dyn Any).downcast_ref::<Request<Payload>>();
         let at_route;
-        let target = match request.downcast_ref::<Request<Payload>>() {
-            None => None,
-            Some(request) => {
-                let request = match origin.route(request.uri().path()) {
-                    Cow::Borrowed(_as_it_is) => request,
-                    Cow::Owned(path) => {
-                        at_route = with_path(request, &path).ok_or(NoToken::NoModel)?;
-                        &at_route
-                    }
-                };
-                profile.certain_target(request).map_err(|_uncertain| NoToken::NoModel)?
+        let request = match (known, origin.route(request.uri().path())) {
+            (Some(request), Cow::Borrowed(_as_it_is)) => request,
+            (known, path) => {
+                let body = known.and_then(|request| request.body().try_clone());
+                // A body of another type is not read, as a streamed one.
+                let body = body.unwrap_or_else(|| Payload::streamed(Empty::new()));
+                at_route = with_path(request, &path, body).ok_or(NoToken::NoModel)?;
+                &at_route
             }
         };
+        let target = profile.certain_target(request).map_err(|_uncertain| NoToken::NoModel)?;
         let model = target.and_then(|target| target.model);
         let own = model.as_deref().and_then(|model| self.sources.get(model));
         own.or(self.otherwise.as_ref()).ok_or_else(|| match model {
@@ -223,10 +220,9 @@ impl ModelTokens {
     }
 }
 
-/// Returns a request with another path, to find its target.
-fn with_path(request: &Request<Payload>, path: &str) -> Option<Request<Payload>> {
-    let body = request.body().try_clone();
-    let mut copy = Request::new(body.unwrap_or_else(|| Payload::streamed(Empty::new())));
+/// Returns a request with another path and this body, to find its target.
+fn with_path<B>(request: &Request<B>, path: &str, body: Payload) -> Option<Request<Payload>> {
+    let mut copy = Request::new(body);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = path.parse().ok()?;
     *copy.headers_mut() = request.headers().clone();

@@ -182,7 +182,8 @@ where
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(error) = error {
-                    log_failure("the upstream's body broke off", Some(this.context), error);
+                    let log = &this.settings.log;
+                    log_failure("the upstream's body broke off", log, Some(this.context), error);
                 }
                 BodyError::Broken
             }
@@ -190,7 +191,7 @@ where
         };
         let mut this = self.project();
         if let Some((setter, timeout)) = exceeded(&this.settings.deadlines, error) {
-            log_timeout(setter, timeout, this.context);
+            log_timeout(setter, timeout, &this.settings.log, this.context);
             this.context.set_timed_out();
         }
         this.body.set(None);

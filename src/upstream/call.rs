@@ -25,6 +25,7 @@ use crate::{
     context::RequestContext,
     hop_by_hop,
     load_limit::LoadPermit,
+    log_limit::{LogLimit, warn_if_due},
     rejection::{Refusal, Rejection},
 };
 
@@ -37,11 +38,8 @@ pin_project! {
         // Created by the first poll that has to wait.
         #[pin]
         timer: Option<Sleep>,
-        // When the request was queued, or else when the call first waited.
-        started: Option<Instant>,
-        settings: Arc<Settings>,
-        is_for_head: bool,
-        slot: Option<LoadPermit>,
+        // `None` after completion.
+        parts: Option<ResponseParts>,
     }
 }
 
@@ -53,7 +51,8 @@ impl<F> UpstreamCall<F> {
         slot: LoadPermit,
         started: Option<Instant>,
     ) -> Self {
-        Self { future, timer: None, started, settings, is_for_head, slot: Some(slot) }
+        let parts = ResponseParts { settings, started, is_for_head, slot };
+        Self { future, timer: None, parts: Some(parts) }
     }
 }
 
@@ -72,21 +71,15 @@ where
         let mut this = self.project();
         match context.in_attempt(|| this.future.poll(cx)) {
             Poll::Ready(Ok(response)) => {
-                let Some(slot) = this.slot.take() else { return Poll::Pending };
+                let Some(parts) = this.parts.take() else { return Poll::Pending };
                 // The response is put together once, because each time moves it.
                 let (mut head, body) = response.into_parts();
-                if let Err(rejection) = forward(&mut head, context) {
+                if let Err(rejection) = forward(&mut head, &parts.settings.log, context) {
                     return Poll::Ready(Err(rejection));
                 }
-                let parts = ResponseParts {
-                    settings: Arc::clone(this.settings),
-                    started: *this.started,
-                    is_for_head: *this.is_for_head,
-                    slot,
-                };
                 // A rejection of a layer further in has its own wait.
                 let is_ours = head.extensions.get::<Rejection>().is_some();
-                if let Some(busy) = BusyResponse::of(&head, *this.is_for_head, context)
+                if let Some(busy) = BusyResponse::of(&head, parts.is_for_head, context)
                     && !is_ours
                 {
                     if busy.wants_body() {
@@ -100,19 +93,22 @@ where
                 Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
             }
             Poll::Ready(Err(error)) => {
-                log_failure("the upstream cannot be reached", Some(context), error);
+                let Some(parts) = this.parts.take() else { return Poll::Pending };
+                let log = &parts.settings.log;
+                log_failure("the upstream cannot be reached", log, Some(context), error);
                 Poll::Ready(Err(Rejection::new(Refusal::UpstreamUnavailable)))
             }
             Poll::Pending => {
+                let Some(parts) = this.parts else { return Poll::Pending };
                 if this.timer.is_none() {
-                    let started = *this.started.get_or_insert_with(Instant::now);
-                    let (_setter, timeout) = this.settings.deadlines.before_head();
+                    let started = *parts.started.get_or_insert_with(Instant::now);
+                    let (_setter, timeout) = parts.settings.deadlines.before_head();
                     this.timer.set(deadline(Some(started), timeout).map(sleep_until));
                 }
                 match this.timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx)) {
                     Some(Poll::Ready(())) => {
-                        let (setter, timeout) = this.settings.deadlines.before_head();
-                        log_timeout(setter, timeout, context);
+                        let (setter, timeout) = parts.settings.deadlines.before_head();
+                        log_timeout(setter, timeout, &parts.settings.log, context);
                         Poll::Ready(Err(Rejection::new(Refusal::UpstreamTimeout)))
                     }
                     Some(Poll::Pending) | None => Poll::Pending,
@@ -122,7 +118,7 @@ where
     }
 }
 
-/// What became of a call.
+/// The end of a call.
 #[expect(clippy::large_enum_variant, reason = "the usual variant is the large one")]
 pub(super) enum Called<R> {
     Response(Response<ResponseBody<R>>),
@@ -137,9 +133,11 @@ pub(super) struct Peeking<R> {
     parts: Option<(Parts, ResponseParts)>,
 }
 
-/// What a response takes over from its call.
+/// The parts that a response takes over from its call.
+#[derive(Debug)]
 struct ResponseParts {
     settings: Arc<Settings>,
+    // When the request was queued, or else when the call first waited.
     started: Option<Instant>,
     is_for_head: bool,
     slot: LoadPermit,
@@ -155,7 +153,8 @@ where
         cx: &mut Context<'_>,
         context: &RequestContext,
     ) -> Poll<Response<ResponseBody<R>>> {
-        let (body, start) = ready!(self.peek.poll(cx, context));
+        let Some((_, parts)) = &self.parts else { return Poll::Pending };
+        let (body, start) = ready!(self.peek.poll(cx, &parts.settings.log, context));
         // A poll after completion stays pending.
         let Some((mut head, parts)) = self.parts.take() else { return Poll::Pending };
         parts.settings.conclude(self.busy, &mut head, &start, context);
@@ -197,7 +196,7 @@ fn header_list_size(headers: &HeaderMap) -> usize {
 }
 
 /// Turns the head of the upstream's response into the one that the gateway sends.
-fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> {
+fn forward(head: &mut Parts, log: &LogLimit, context: &RequestContext) -> Result<(), Rejection> {
     // A rejection of a layer further in does not come from the upstream.
     if head.extensions.get::<Rejection>().is_none() {
         context.set_upstream_status(head.status);
@@ -213,7 +212,11 @@ fn forward(head: &mut Parts, context: &RequestContext) -> Result<(), Rejection> 
     }
     if header_list_size(&head.headers) > MAX_HEADER_LIST_SIZE {
         let upstream = context.upstream();
-        tracing::warn!(upstream, "the head of the upstream's response is larger than 16 KiB");
+        warn_if_due!(
+            log.is_due("large head", upstream.unwrap_or_default()),
+            upstream = upstream.map(display),
+            "the head of the upstream's response is larger than 16 KiB"
+        );
         return Err(Rejection::new(Refusal::InvalidUpstreamResponse)
             .with_detail("the head of the upstream's response is too large"));
     }

@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     error::Error,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -99,8 +100,8 @@ where
                 },
                 ResponseStateProj::Queued { queued } => {
                     match ready!(Queued::poll(queued, cx, this.context)) {
-                        Some(call) => ResponseState::Pass { call },
-                        None => break Err(no_slot(NoPermit::Full)),
+                        Ok(call) => ResponseState::Pass { call },
+                        Err(reason) => break Err(no_slot(reason, this.context)),
                     }
                 }
                 ResponseStateProj::Pass { call } => match ready!(call.poll(cx, this.context)) {
@@ -125,12 +126,15 @@ where
     }
 }
 
-/// Returns the rejection of a request that gets no slot.
-pub(super) fn no_slot(reason: NoPermit) -> Rejection {
+/// Rejects a request that gets no slot.
+pub(super) fn no_slot(reason: NoPermit, context: &RequestContext) -> Rejection {
     let rejection = match reason {
         NoPermit::Full => Rejection::new(Refusal::Overloaded),
-        NoPermit::Share => Rejection::new(Refusal::Throttled)
-            .with_detail("too many requests of this caller are in flight: wait until one ends"),
+        NoPermit::Share => {
+            context.set_limited_by(Arc::from("caller-share"));
+            Rejection::new(Refusal::Throttled)
+                .with_detail("too many requests of this caller are in flight: wait until one ends")
+        }
     };
     rejection.with_retry_after(Duration::from_secs(1))
 }

@@ -91,8 +91,8 @@ impl UpstreamLayer {
         self
     }
 
-    /// Sets how long a request may wait for a slot. A request that waits longer is rejected with 503
-    /// and `retry-after: 1`.
+    /// Sets how long a request may wait for a slot. A request that waits longer is rejected with
+    /// `retry-after: 1`: with 429 if its caller is beyond its share, and with 503 otherwise.
     ///
     /// Defaults to 30 seconds. A wait never exceeds [`head_timeout`](Self::head_timeout) and
     /// [`total_timeout`](Self::total_timeout), which include it. [`Duration::MAX`] leaves these two.

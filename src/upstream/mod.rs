@@ -77,8 +77,9 @@
 //!   free. Beyond that it is rejected with 429.
 //! - A request waits until [`queue_timeout`](UpstreamLayer::queue_timeout) at most. The head timeout and
 //!   the total timeout start with the wait. They may end the wait sooner.
-//! - A request that finds the queue full is rejected at once with 503 `overloaded`. A request that waited
-//!   in vain gets the same response.
+//! - A request that finds the queue full is rejected at once with 503 `overloaded`.
+//! - A request that waited in vain is rejected as one without a queue: with 503 if all slots are taken at
+//!   the end of its wait, and with 429 if the free ones are beyond the share of its caller.
 //! - A client that leaves gives up its place.
 //!
 //! # Rejections
@@ -90,8 +91,8 @@
 //! | the head of the upstream's response is larger than 16 KiB | 502 `invalid-upstream-response` |
 //! | no head within the head timeout or the total timeout | 504 `upstream-timeout` |
 //! | all slots and all places in the queue are taken | 503 `overloaded`, `retry-after: 1` |
-//! | no slot within the queue timeout | 503 `overloaded`, `retry-after: 1` |
-//! | the caller is beyond its share | 429 `throttled`, `retry-after: 1` |
+//! | no slot within the queue timeout, and all are taken | 503 `overloaded`, `retry-after: 1` |
+//! | the caller is beyond its share, also after a wait | 429 `throttled`, `retry-after: 1` |
 //!
 //! # Busy and cold upstreams
 //!
@@ -110,14 +111,20 @@
 //! | `estimated_time` in a JSON body (503) | seconds | the serverless API of Hugging Face |
 //! | none, and the model is loading (503) | 10 seconds | llama.cpp, Inference Endpoints |
 //!
-//! Of several rate limits, the one that resets last of those that are used up counts. If none is used
-//! up, the one that resets first counts. A date is relative to the `date` of the response. A value that
+//! If several rate limits are used up, the one that resets last counts. If none is used up, the one that
+//! resets first counts. A date is relative to the `date` of the response. A value that
 //! is no wait is ignored: NaN, infinity, a negative number, other text. Without a wait the response has
 //! no `retry-after`, as those of TGI and TEI, and the client uses its own backoff. A `retry-after-ms` is
 //! removed if it asks for a longer wait. Nothing else of the response changes.
 //!
-//! For `estimated_time` the layer reads up to 16 KiB of the body of a 503 in JSON before it passes the
-//! head on. It waits for 2 seconds at most. The body is passed on byte for byte.
+//! The layer reads up to 16 KiB of some bodies before it passes the head on. It waits for 2 seconds at
+//! most and passes the body on byte for byte:
+//!
+//! | response without a content coding | read for |
+//! |---|---|
+//! | 503 in JSON | `estimated_time`, and whether the model is loading |
+//! | any 503 of a dedicated Inference Endpoint | the same, and whether the endpoint is paused |
+//! | any 400 of a dedicated Inference Endpoint | whether the endpoint is paused |
 //!
 //! A dedicated Inference Endpoint (`*.endpoints.huggingface.cloud`) that is **paused** looks like one
 //! that is **scaled to zero**:
@@ -128,7 +135,7 @@
 //! | scales up from zero | 502 | reported in huggingface_hub#1605 | helps |
 //! | paused | 400 `Bad Request: Invalid state`, or a message that begins by calling the endpoint paused | reported in elastic/elasticsearch#112033 | does not help |
 //!
-//! The layer logs a paused endpoint as WARN, because somebody has to resume it. `X-Scale-Up-Timeout: 600`
+//! The layer logs a paused endpoint, because somebody has to resume it. `X-Scale-Up-Timeout: 600`
 //! makes the proxy of the endpoint keep the request until a replica is ready. Set it with
 //! `TransformLayer` and raise [`head_timeout`](UpstreamLayer::head_timeout) to the same time.
 //!
@@ -169,7 +176,9 @@
 //!   hand.
 //! - After a failed `poll_ready` a service responds with 502 to every request. A clone of it asks the
 //!   inner service again.
-//! - The WARN event of a failed call has the kind of the I/O error. With the client of this crate it has
+//! - Clients set the rate of the events that their requests cause. Such an event is WARN once a minute for
+//!   each upstream and DEBUG otherwise. The access log has each request.
+//! - The event of a failed call has the kind of the I/O error. With the client of this crate it has
 //!   the likely reason. With another client it has the type of the error, because HTTP clients put
 //!   URLs into their messages.
 
@@ -185,6 +194,8 @@ mod queued;
 mod service;
 mod settings;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     body::{BodyError, ResponseBody},

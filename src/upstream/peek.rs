@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
 use super::{busy::MAX_BODY_BYTES, failure::log_failure};
-use crate::context::RequestContext;
+use crate::{body::size_with, context::RequestContext, log_limit::LogLimit};
 
 /// How long the head of a short error waits for its body.
 const PEEK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -92,13 +92,7 @@ where
         if peeked.is_whole() {
             return SizeHint::with_exact(read);
         }
-        let rest = peeked.body.size_hint();
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(read)) {
-            hint.set_upper(upper);
-        }
-        hint.set_lower(rest.lower().saturating_add(read));
-        hint
+        size_with(&peeked.body.size_hint(), read)
     }
 }
 
@@ -130,6 +124,7 @@ where
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        log: &LogLimit,
         context: &RequestContext,
     ) -> Poll<(Peekable<B>, Vec<u8>)> {
         // A poll after completion stays pending.
@@ -141,7 +136,7 @@ where
                     peeked.frames.push_back(frame);
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    log_failure("the upstream's body broke off", Some(context), error);
+                    log_failure("the upstream's body broke off", log, Some(context), error);
                     peeked.end = Some(End::Broken);
                     break;
                 }

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{call::UpstreamCall, settings::Settings};
 use crate::{
     context::{Level, RequestContext},
-    load_limit::LoadWait,
+    load_limit::{LoadWait, NoPermit},
 };
 
 /// A request that waits for a slot, with the instance of the inner service that was made ready.
@@ -29,19 +29,21 @@ impl<S, B> Queued<S, B>
 where
     S: Service<Request<B>>,
 {
-    /// Waits for the slot and calls the inner service. `None` when no slot was free in time.
+    /// Waits for the slot and calls the inner service. The error is why no slot was free in time.
     pub(super) fn poll(
         this: &mut Option<Box<Self>>,
         cx: &mut Context<'_>,
         context: &RequestContext,
-    ) -> Poll<Option<UpstreamCall<S::Future>>> {
-        let Some(queued) = this else { return Poll::Pending };
-        let slot = ready!(Pin::new(&mut queued.wait).poll(cx));
-        let (Some(slot), Some(queued)) = (slot, this.take()) else { return Poll::Ready(None) };
+    ) -> Poll<Result<UpstreamCall<S::Future>, NoPermit>> {
+        // A poll after completion stays pending.
+        let Some(waiting) = this else { return Poll::Pending };
+        let slot = ready!(Pin::new(&mut waiting.wait).poll(cx));
+        let Some(queued) = this.take() else { return Poll::Pending };
+        let Some(slot) = slot else { return Poll::Ready(Err(queued.wait.reason())) };
         let Self { started, settings, is_for_head, mut inner, mut request, .. } = *queued;
         context.begin_attempt(Level::Upstream, &mut request);
         let future = context.in_attempt(|| inner.call(request));
-        Poll::Ready(Some(UpstreamCall::new(future, settings, is_for_head, slot, Some(started))))
+        Poll::Ready(Ok(UpstreamCall::new(future, settings, is_for_head, slot, Some(started))))
     }
 }
 

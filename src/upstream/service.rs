@@ -23,7 +23,7 @@ use super::{
 use crate::{
     context::{Layer, Level, RequestContext},
     hop_by_hop,
-    load_limit::{Acquired, NoPermit},
+    load_limit::Acquired,
     rejection::{Refusal, Rejection},
 };
 
@@ -76,7 +76,7 @@ where
         }
         self.inner.poll_ready(cx).map(|ready| {
             if let Err(error) = ready {
-                log_failure("the HTTP client failed", None, error);
+                log_failure("the HTTP client failed", &self.settings.log, None, error);
                 self.failed = true;
             }
             Ok(())
@@ -111,10 +111,7 @@ where
                 return ResponseFuture::queued(queued, responder, context);
             }
             Acquired::Rejected(reason) => {
-                if reason == NoPermit::Share {
-                    context.set_limited_by(Arc::from("caller-share"));
-                }
-                return ResponseFuture::reject(no_slot(reason), responder, context);
+                return ResponseFuture::reject(no_slot(reason, &context), responder, context);
             }
         };
         context.begin_attempt(Level::Upstream, &mut request);

@@ -1,9 +1,14 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::response::Parts;
 
 use super::{busy::BusyResponse, deadlines::Deadlines, slots::Slots};
-use crate::{clock::SharedClock, context::RequestContext, rejection::RejectionFormat};
+use crate::{
+    clock::SharedClock,
+    context::{RequestContext, UpstreamState},
+    log_limit::{LogLimit, warn_if_due},
+    rejection::RejectionFormat,
+};
 
 /// The settings of `UpstreamLayer`, which its services and their responses share.
 #[derive(Clone, Debug)]
@@ -12,11 +17,25 @@ pub(super) struct Settings {
     pub(super) slots: Slots,
     pub(super) format: RejectionFormat,
     pub(super) max_retry_after: Duration,
+    /// Clients set the rate of failures and of requests to a paused endpoint.
+    pub(super) log: Arc<LogLimit>,
     /// For dates of an upstream that does not send its own time.
     clock: SharedClock,
 }
 
 impl Settings {
+    /// Returns default settings with this clock.
+    pub(super) fn with_clock(clock: SharedClock) -> Self {
+        Self {
+            deadlines: Deadlines::default(),
+            slots: Slots::default(),
+            format: RejectionFormat::default(),
+            max_retry_after: Duration::from_secs(60),
+            log: Arc::new(LogLimit::new(clock.clone())),
+            clock,
+        }
+    }
+
     /// Records the state of a busy upstream and writes `retry-after`.
     pub(super) fn conclude(
         &self,
@@ -25,18 +44,20 @@ impl Settings {
         body: &[u8],
         context: &RequestContext,
     ) {
-        busy.conclude(head, body, self.max_retry_after, &self.clock, context);
+        let state = busy.conclude(head, body, self.max_retry_after, &self.clock, context);
+        if state == Some(UpstreamState::Paused) {
+            let upstream = context.upstream();
+            warn_if_due!(
+                self.log.is_due("paused", upstream.unwrap_or_default()),
+                upstream = upstream.map(display),
+                "the endpoint is paused; waiting does not help: resume it at Hugging Face"
+            );
+        }
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            deadlines: Deadlines::default(),
-            slots: Slots::default(),
-            format: RejectionFormat::default(),
-            max_retry_after: Duration::from_secs(60),
-            clock: SharedClock::default(),
-        }
+        Self::with_clock(SharedClock::default())
     }
 }

@@ -1,9 +1,15 @@
-//! What is retried, and how often.
+//! The requests that are retried, and how often.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use http::{HeaderName, Method};
 use tower_inference::{
     context::{AbandonReason, Usage},
     fallback::RetryBudget,
+    test_util::TestFault,
 };
 
 use super::*;
@@ -217,7 +223,7 @@ async fn a_failure_that_reports_usage_is_recorded_with_it() {
         let outcome = got.context.outcome();
         let abandoned = outcome.abandoned[0].usage.unwrap_or_default();
         assert_eq!((abandoned.prompt_tokens, abandoned.completion_tokens), (prompt, output));
-        // That of the attempt that serves is not read by this layer.
+        // This layer does not read the usage of the attempt that serves.
         assert_eq!(outcome.usage, None::<Usage>);
     }
 }
@@ -230,4 +236,103 @@ async fn a_response_without_a_body_passes_at_once() {
     let service = two().layer(UpstreamLayer::new().layer(inner));
     let response = service.oneshot(request.body(Payload::default()).unwrap()).await.unwrap();
     assert_eq!((response.status(), hosts.calls()), (StatusCode::OK, vec![1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_percentage_of_the_retry_budget_is_exact() {
+    for (percent, retries) in
+        [(0, 0), (1, 1), (20, 20), (33, 33), (60, 60), (99, 99), (100, 100), (150, 150)]
+    {
+        let budget = RetryBudget::new().percent(percent).min_per_second(0).window(seconds(60));
+        let layer = FallbackLayer::new([target("a")]).retries(2).retry_budget(budget);
+        let hosts = hosts(status(500), status(500));
+        // Many at once, so that none waits for the window to end.
+        let requests = (0..100).map(|_| {
+            let (layer, hosts) = (layer.clone(), hosts.clone());
+            tokio::spawn(async move { send(&layer, &hosts, hello()).await })
+        });
+        let requests: Vec<_> = requests.collect();
+        for request in requests {
+            assert_eq!(request.await.unwrap().status, 500);
+        }
+        assert_eq!(hosts.calls()[0] - 100, retries, "{percent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_many_attempts_is_the_one_that_is_recorded() {
+    let upstream = |name| {
+        let loading = (0..50)
+            .fold(TestUpstream::new(busy(503, "1")), |upstream, _| upstream.then(busy(503, "1")));
+        loading.then(TestResponse::chat(name))
+    };
+    let hosts = Hosts::of([("a", upstream("one")), ("b", upstream("two"))]);
+    let layer = FallbackLayer::new([target("a").model("org/a"), target("b").model("org/b")])
+        .wait_for_model(seconds(1_000));
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!(got.status, 200);
+    assert!(hosts.calls().iter().sum::<usize>() > 100, "{:?}", hosts.calls());
+    let (origin, model) = match got.target.as_deref() {
+        Some("a/org/a") => ("https://a.example", "org/a"),
+        _ => ("https://b.example", "org/b"),
+    };
+    assert_eq!((got.context.upstream(), got.context.target()), (Some(origin), Some(model)));
+}
+
+/// A client whose instances fail to become ready when `fails` says so by their number. None may be
+/// polled after that.
+struct Instance {
+    hosts: Hosts,
+    number: usize,
+    made: Arc<AtomicUsize>,
+    fails: fn(usize) -> bool,
+    failed: bool,
+}
+
+impl Clone for Instance {
+    fn clone(&self) -> Self {
+        assert!(!self.failed, "a copy of instance {} that has failed", self.number);
+        let number = self.made.fetch_add(1, SeqCst);
+        Self { hosts: self.hosts.clone(), made: Arc::clone(&self.made), number, ..*self }
+    }
+}
+
+impl Service<Request<Payload>> for Instance {
+    type Response = <Hosts as Service<Request<Payload>>>::Response;
+    type Error = <Hosts as Service<Request<Payload>>>::Error;
+    type Future = <Hosts as Service<Request<Payload>>>::Future;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        assert!(!self.failed, "instance {} is polled after it has failed", self.number);
+        self.failed = (self.fails)(self.number);
+        Poll::Ready(if self.failed { Err(TestFault::Unreachable) } else { Ok(()) })
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        assert!(!self.failed, "instance {} is called after it has failed", self.number);
+        self.hosts.call(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_fails_to_become_ready_is_not_polled_again() {
+    let hosts = Hosts::of([
+        ("a", TestUpstream::new(status(500))),
+        ("b", TestUpstream::new(TestResponse::chat("two"))),
+        ("c", TestUpstream::new(TestResponse::chat("three"))),
+    ]);
+    // The first two instances are those of the first attempt and its successors.
+    let client = Instance {
+        hosts: hosts.clone(),
+        number: 0,
+        made: Arc::new(AtomicUsize::new(1)),
+        fails: |number| number == 1 || number == 2,
+        failed: false,
+    };
+    let layer = FallbackLayer::new([target("a"), target("b"), target("c")]).retries(1);
+    let mut service = layer.layer(HfTokenLayer::stage(stage("default")).layer(client));
+    std::future::poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
+    let response = service.call(hello()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(hosts.calls()[0] >= 1 && hosts.calls()[1..].iter().sum::<usize>() == 1);
 }

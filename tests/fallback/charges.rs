@@ -1,4 +1,4 @@
-//! What a token budget outside is charged for all attempts of a request.
+//! The charge of a token budget outside for all attempts of a request.
 
 use std::time::SystemTime;
 
@@ -6,6 +6,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use tower_inference::{
     clock::{FakeClock, SharedClock},
     context::{AbandonReason, Attempt},
+    fallback::RetryBudget,
     limits::{Limit, MemoryStore, Rate, Subject},
     token_budget::TokenBudgetLayer,
 };
@@ -32,7 +33,7 @@ impl Budget {
 
 fn streamed() -> Request<Payload> {
     chat(
-        r#"{"model":"m","messages":[{"role":"user","content":"hello"}],"max_tokens":50,"stream":true}"#,
+        r#"{"model":"m","messages":[{"role":"user","content":"hello"}],"max_tokens":50,"stream":true,"stream_options":{"include_usage":true}}"#,
     )
 }
 
@@ -287,7 +288,7 @@ fn scripts() -> impl Strategy<Value = Script> {
     ]
 }
 
-/// What a failed attempt costs.
+/// The cost of a failed attempt.
 fn cost(attempt: &Attempt, prompt: u64) -> u64 {
     if let Some(usage) = attempt.usage {
         return usage.prompt_tokens.unwrap() + usage.completion_tokens.unwrap();
@@ -298,29 +299,157 @@ fn cost(attempt: &Attempt, prompt: u64) -> u64 {
     }
 }
 
-async fn check(a: Script, b: Script, retries: u32, wait: bool, max_attempts: u32) {
+/// The form in which a target wants requests.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Plain,
+    Model,
+    /// With a profile that rejects `stream_options`.
+    NoOptions,
+    /// With a profile that has another name for the output limit.
+    OtherLimit,
+}
+
+/// The other requests at a target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Load {
+    None,
+    /// A request has the one permit for these seconds, or for ever.
+    Full {
+        max_queued: usize,
+        seconds: Option<u64>,
+    },
+}
+
+/// A layer and its surroundings.
+#[derive(Clone, Debug)]
+struct Setting {
+    retries: u32,
+    wait: bool,
+    max_attempts: u32,
+    has_budget: bool,
+    forms: [Form; 2],
+    loads: [Load; 2],
+}
+
+impl Setting {
+    fn target(&self, index: usize) -> Target {
+        let name = ["a", "b"][index];
+        let target = match self.forms[index] {
+            Form::Plain => target(name),
+            Form::Model => target(name).model(format!("org/of-{name}")),
+            Form::NoOptions => Target::new(stage(name).profile(Profile::mistral())),
+            Form::OtherLimit => openai(name),
+        };
+        match self.loads[index] {
+            Load::None => target.name(name),
+            Load::Full { max_queued, .. } => {
+                target.name(name).max_in_flight(1).max_queued(max_queued)
+            }
+        }
+    }
+
+    fn layer(&self, targets: [Target; 2]) -> FallbackLayer {
+        let mut layer = FallbackLayer::new([])
+            .model("m", targets)
+            .retries(self.retries)
+            .max_attempts(self.max_attempts);
+        if !self.has_budget {
+            layer = layer.retry_budget(RetryBudget::new().percent(0).min_per_second(0));
+        }
+        if self.wait { layer.wait_for_model(seconds(100)) } else { layer }
+    }
+}
+
+/// Takes the permit of a target for a while.
+async fn occupy(target: &Target, load: Load) -> Option<tokio::task::JoinHandle<()>> {
+    let Load::Full { seconds, .. } = load else { return None };
+    let layer = FallbackLayer::new([target.clone()]);
+    let well = tower::service_fn(async |_: Request<Payload>| {
+        Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::from_static(b"x"))))
+    });
+    let response = layer.layer(well).oneshot(hello()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    Some(tokio::spawn(async move {
+        match seconds {
+            Some(seconds) => tokio::time::sleep(super::seconds(seconds)).await,
+            None => std::future::pending().await,
+        }
+        drop(response);
+    }))
+}
+
+/// The body that a target gets when nothing was tried before it.
+async fn body_of(setting: &Setting, index: usize) -> Bytes {
+    let setting = Setting { loads: [Load::None; 2], ..setting.clone() };
+    let hosts = hosts(status(404), status(404));
+    let other = Hosts::of([("other", TestUpstream::new(status(500)))]);
+    let hosts =
+        Hosts { upstreams: hosts.upstreams.into_iter().chain(other.upstreams).collect(), ..hosts };
+    let layer = if index == 0 {
+        FallbackLayer::new([setting.target(0)])
+    } else {
+        FallbackLayer::new([target("other"), setting.target(1)])
+    };
+    charged(&layer, &hosts).await;
+    hosts.requests(["a", "b"][index])[0].body().clone()
+}
+
+async fn check(a: Script, b: Script, setting: Setting) {
     let scripts = [("a", &a, "alpha"), ("b", &b, "beta")];
     let hosts = Hosts::of(
         scripts.map(|(host, script, content)| (host, TestUpstream::new(script.response(content)))),
     );
-    let mut layer = two().retries(retries).max_attempts(max_attempts);
-    if wait {
-        layer = layer.wait_for_model(seconds(100));
+    let targets = [setting.target(0), setting.target(1)];
+    let mut others = Vec::new();
+    for (target, load) in targets.iter().zip(setting.loads) {
+        others.extend(occupy(target, load).await);
     }
-    let (charge, got) = charged(&layer, &hosts).await;
-    let row = format!("{a:?} {b:?} {retries} {wait} {max_attempts}\n{got:?}");
+    let (charge, got) = charged(&setting.layer(targets), &hosts).await;
+    others.iter().for_each(tokio::task::JoinHandle::abort);
+    let row = format!("{a:?} {b:?} {setting:?}\n{got:?}");
     let outcome = got.context.outcome();
+    let served = got.target.as_deref();
 
     // The attempts are bounded and recorded.
-    let calls: usize = hosts.calls().iter().sum();
+    let calls = hosts.calls();
+    let all: usize = calls.iter().sum();
     // Each wait of the 100 seconds takes half a second at least.
-    let most = max_attempts as usize + if wait { 200 } else { 0 };
-    assert!((1..=most).contains(&calls), "{row}");
-    assert_eq!(outcome.attempts as usize, calls, "{row}");
-    assert_eq!(outcome.abandoned.len(), calls - 1, "{row}");
+    let most = setting.max_attempts as usize + if setting.wait { 200 } else { 0 };
+    let is_loaded = setting.loads.iter().any(|load| *load != Load::None);
+    assert!((usize::from(!is_loaded)..=most).contains(&all), "{row}");
+    assert_eq!(outcome.attempts as usize, all, "{row}");
+    assert_eq!(outcome.abandoned.len(), all - usize::from(served.is_some()), "{row}");
+    for (index, calls) in calls.into_iter().enumerate() {
+        if !setting.wait {
+            let retries = if setting.has_budget { setting.retries as usize } else { 0 };
+            assert!(calls <= 1 + retries, "{row}");
+        }
+        if matches!(setting.loads[index], Load::Full { seconds: None, .. }) {
+            assert_eq!(calls, 0, "{row}");
+        }
+        // Each attempt has the names of its own target.
+        if calls > 0 {
+            let body = body_of(&setting, index).await;
+            for request in hosts.requests(["a", "b"][index]) {
+                assert_eq!(*request.body(), body, "{row}");
+            }
+        }
+    }
+
+    // Without a response of an upstream, the gateway says that all have too much to do.
+    let Some(served) = served else {
+        assert!(is_loaded && got.status == 503, "{row}");
+        assert_eq!(outcome.rejection, Some("overloaded"), "{row}");
+        let failed: u64 = {
+            let prompt = prompt().await;
+            outcome.abandoned.iter().map(|attempt| cost(attempt, prompt)).sum()
+        };
+        assert_eq!(charge, failed, "{row}");
+        return;
+    };
 
     // Content comes once, from one target, and a response with content is never replaced.
-    let served = got.target.as_deref().unwrap();
     for (host, script, content) in scripts {
         let seen = got.body.matches(content).count();
         assert!(seen <= if host == served { script.contents() } else { 0 }, "{row}");
@@ -346,22 +475,53 @@ async fn check(a: Script, b: Script, retries: u32, wait: bool, max_attempts: u32
     assert_eq!(charge, failed + last, "{failed} + {last}: {row}");
 }
 
+fn settings() -> impl Strategy<Value = Setting> {
+    (0..3_u32, any::<bool>(), 1..6_u32).prop_map(|(retries, wait, max_attempts)| Setting {
+        retries,
+        wait,
+        max_attempts,
+        has_budget: true,
+        forms: [Form::Plain; 2],
+        loads: [Load::None; 2],
+    })
+}
+
+/// Settings with targets that edit the request, full targets and empty budgets.
+fn crowded() -> impl Strategy<Value = Setting> {
+    let form = || select(vec![Form::Plain, Form::Model, Form::NoOptions, Form::OtherLimit]);
+    let load = || {
+        let full = (0..2_usize, option::of(0..120_u64))
+            .prop_map(|(max_queued, seconds)| Load::Full { max_queued, seconds });
+        prop_oneof![Just(Load::None), full]
+    };
+    let parts = ([form(), form()], [load(), load()], any::<bool>(), settings());
+    parts.prop_map(|(forms, loads, has_budget, setting)| Setting {
+        forms,
+        loads,
+        has_budget,
+        ..setting
+    })
+}
+
+fn run(check: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(check);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn random_scripts_of_two_targets(
-        a in scripts(),
-        b in scripts(),
-        retries in 0..3_u32,
-        wait in any::<bool>(),
-        max_attempts in 1..6_u32,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(check(a, b, retries, wait, max_attempts));
+    fn random_scripts_of_two_targets(a in scripts(), b in scripts(), setting in settings()) {
+        run(check(a, b, setting));
+    }
+
+    #[test]
+    fn random_scripts_of_crowded_targets(a in scripts(), b in scripts(), setting in crowded()) {
+        run(check(a, b, setting));
     }
 }

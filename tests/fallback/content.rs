@@ -1,4 +1,4 @@
-//! What is held back until the first content, and what happens after it.
+//! The frames that are held back until the first content, and the end of late attempts.
 
 use super::*;
 
@@ -68,11 +68,131 @@ async fn the_deadline_of_the_first_content_counts_from_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_response_is_held_back_for_a_retry_until_the_same_deadline() {
+    let hosts = hosts(TestResponse::events([ROLE]).then_stalls(), TestResponse::chat("two"));
+    let hosts = hosts.slow_at("a", seconds(5));
+    let layer = FallbackLayer::new([target("a")]).retries(1).first_content_timeout(seconds(7));
+    let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+    let service = layer.layer(UpstreamLayer::new().layer(inner));
+    let started = tokio::time::Instant::now();
+    let response = service.oneshot(hello()).await.unwrap();
+    assert_eq!(response.headers()["x-inference-target"], "a");
+    assert_eq!((started.elapsed().as_secs(), hosts.calls()), (7, vec![1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_is_alone_has_no_deadline_for_its_content() {
     let hosts = Hosts::of([("a", TestUpstream::new(TestResponse::silent()))]);
     let got = send(&FallbackLayer::new([target("a")]), &hosts, hello()).await;
-    // That of `UpstreamLayer` applies.
+    // The deadline of `UpstreamLayer` applies.
     assert_eq!((got.status, hosts.calls()), (504, vec![1]));
+}
+
+/// A layer with the first target in flight at `b`, for as long as the response is kept.
+async fn with_full_b(
+    b: Target,
+    hosts: &Hosts,
+) -> (FallbackLayer, Response<impl Body<Data = Bytes> + use<>>) {
+    let layer = FallbackLayer::new([target("a"), b.clone()]).first_content_timeout(seconds(2));
+    let layer = layer.model("b", [b]);
+    let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+    let service = layer.layer(UpstreamLayer::new().layer(inner));
+    let response = service.oneshot(chat(r#"{"model":"b","messages":[]}"#)).await.unwrap();
+    assert_eq!(response.headers()["x-inference-target"], "b");
+    (layer, response)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_is_not_ended_for_a_place_in_a_queue() {
+    let hosts = hosts(TestResponse::chat("one"), TestResponse::chat("two"));
+    let hosts = hosts.slow_at("a", seconds(20));
+    let (layer, response) = with_full_b(target("b").max_in_flight(1), &hosts).await;
+    let started = tokio::time::Instant::now();
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.target.as_deref()), (200, Some("a")));
+    assert_eq!((started.elapsed().as_secs(), hosts.calls()), (20, vec![1, 1]));
+    assert_eq!(got.context.outcome().abandoned, []);
+    drop(response);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_ends_once_another_target_has_a_place() {
+    let hosts = hosts(TestResponse::silent(), TestResponse::chat("two"));
+    let (layer, response) = with_full_b(target("b").max_in_flight(1), &hosts).await;
+    let started = tokio::time::Instant::now();
+    let later = tokio::spawn(async move {
+        tokio::time::sleep(seconds(9)).await;
+        drop(response);
+    });
+    let got = send(&layer, &hosts, hello()).await;
+    later.await.unwrap();
+    assert_eq!((got.status, got.target.as_deref()), (200, Some("b")));
+    assert!((9..=10).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+    assert_eq!(got.context.outcome().abandoned.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_is_not_ended_for_a_wait() {
+    // `b` asks to wait, and the request would wait for it.
+    let hosts = hosts(TestResponse::chat("one"), busy(503, "30"));
+    let hosts = hosts.slow_at("a", seconds(10));
+    let b = target("b");
+    let layer = FallbackLayer::new([target("a"), b.clone()])
+        .model("b", [b])
+        .first_content_timeout(seconds(2))
+        .wait_for_model(seconds(60));
+    let started = tokio::time::Instant::now();
+    let slow = tokio::spawn({
+        let (layer, hosts) = (layer.clone(), hosts.clone());
+        async move { send(&layer, &hosts, hello()).await }
+    });
+    // It begins before `b` asks to wait.
+    tokio::task::yield_now().await;
+    let other = send(&layer, &hosts, chat(r#"{"model":"b","messages":[]}"#));
+    assert!(tokio::time::timeout(seconds(1), other).await.is_err());
+    let got = slow.await.unwrap();
+    assert_eq!((got.status, got.target.as_deref()), (200, Some("a")));
+    assert_eq!((started.elapsed().as_secs(), hosts.calls()), (10, vec![1, 1]));
+    // Nor for a retry of its own.
+    let hosts = super::hosts(TestResponse::chat("one"), status(500)).slow_at("a", seconds(10));
+    let layer = FallbackLayer::new([target("a")]).first_content_timeout(seconds(2)).retries(2);
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, hosts.calls()), (200, vec![1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_cools_down_may_follow_a_slow_attempt_afterwards() {
+    let b = TestUpstream::new(busy(503, "5")).then(TestResponse::chat("two"));
+    let hosts = Hosts::of([("a", TestUpstream::new(TestResponse::silent())), ("b", b)]);
+    let b = target("b");
+    let layer = FallbackLayer::new([target("a"), b.clone()])
+        .model("b", [b])
+        .first_content_timeout(seconds(2));
+    assert_eq!(send(&layer, &hosts, chat(r#"{"model":"b","messages":[]}"#)).await.status, 503);
+    let started = tokio::time::Instant::now();
+    let got = send(&layer, &hosts, hello()).await;
+    assert_eq!((got.status, got.target.as_deref()), (200, Some("b")));
+    assert!((5..=6).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_back_for_a_target_without_a_place() {
+    let a = TestResponse::events([ROLE]).then_stalls();
+    for (b, is_held) in [
+        (target("b").max_in_flight(1).max_queued(0), false),
+        // A failure before any content may wait there.
+        (target("b").max_in_flight(1).max_queued(1), true),
+    ] {
+        let hosts = hosts(a.clone(), TestResponse::chat("two"));
+        let (layer, full) = with_full_b(b, &hosts).await;
+        let inner = HfTokenLayer::stage(stage("default")).layer(hosts.clone());
+        let service = layer.layer(UpstreamLayer::new().layer(inner));
+        let started = tokio::time::Instant::now();
+        let response = service.oneshot(hello()).await.unwrap();
+        assert_eq!(response.headers()["x-inference-target"], "a");
+        assert_eq!(started.elapsed().as_secs(), if is_held { 2 } else { 0 });
+        drop(full);
+    }
 }
 
 #[tokio::test(start_paused = true)]

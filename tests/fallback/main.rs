@@ -37,16 +37,23 @@ use tower_inference::{
 pub struct Hosts {
     upstreams: BTreeMap<&'static str, TestUpstream>,
     delay: Duration,
+    delays: BTreeMap<&'static str, Duration>,
 }
 
 impl Hosts {
     pub fn of(upstreams: impl IntoIterator<Item = (&'static str, TestUpstream)>) -> Self {
-        Self { upstreams: upstreams.into_iter().collect(), delay: Duration::ZERO }
+        Self { upstreams: upstreams.into_iter().collect(), ..Self::default() }
     }
 
     /// Lets each response come late.
     pub fn slow(self) -> Self {
         Self { delay: seconds(1), ..self }
+    }
+
+    /// Lets each response of a host come late.
+    pub fn slow_at(mut self, host: &'static str, delay: Duration) -> Self {
+        self.delays.insert(host, delay);
+        self
     }
 
     /// The requests that a host has received.
@@ -72,13 +79,14 @@ impl Service<Request<Payload>> for Hosts {
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         let name = request.uri().host().unwrap().split('.').next().unwrap().to_owned();
         let response = self.upstreams.get_mut(&*name).unwrap().call(request);
-        let delay = self.delay;
+        let delay = self.delays.get(&*name).copied().unwrap_or(self.delay);
         if delay.is_zero() {
             return response;
         }
         Box::pin(async move {
+            let response = response.await;
             tokio::time::sleep(delay).await;
-            response.await
+            response
         })
     }
 }
@@ -109,7 +117,7 @@ pub fn hello() -> Request<Payload> {
     chat(r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#)
 }
 
-/// What the client got.
+/// The response as the client got it.
 #[derive(Debug)]
 pub struct Got {
     pub status: u16,

@@ -1,6 +1,7 @@
-//! What a target gets, and which targets a request goes to.
+//! The request that a target gets, and the targets of a request.
 
 use tower_inference::{
+    fallback::RetryBudget,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     transform::TransformLayer,
 };
@@ -220,5 +221,32 @@ async fn an_edit_outside_is_part_of_every_attempt() {
     for host in ["a", "b"] {
         let sent = hosts.requests(host)[0].body().clone();
         assert_eq!(sent, r#"{"model":"m","messages":[],"temperature":0}"#);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_gets_no_names_of_the_one_before() {
+    let body = r#"{"model":"smart","messages":[],"stream_options":{"include_usage":true}}"#;
+    let empty = || RetryBudget::new().percent(0).min_per_second(0);
+    for (first, sent) in [
+        (target("a").model("org/large"), body.replace("smart", "org/large")),
+        (
+            Target::new(stage("a").profile(Profile::mistral())).model("org/large"),
+            r#"{"model":"org/large","messages":[]}"#.to_owned(),
+        ),
+    ] {
+        for failure in [status(500), TestResponse::unreachable()] {
+            let row = format!("{first:?} {failure:?}");
+            let hosts = hosts(failure, TestResponse::chat("two"));
+            let layer = FallbackLayer::new([])
+                .model("smart", [first.clone(), target("b")])
+                .retries(1)
+                .retry_budget(empty());
+            let got = send(&layer, &hosts, chat(body)).await;
+            assert_eq!((got.status, hosts.calls()), (200, vec![1, 1]), "{row}");
+            assert_eq!(hosts.requests("a")[0].body(), &*sent, "{row}");
+            assert_eq!(hosts.requests("b")[0].body(), body, "{row}");
+            assert_eq!(got.context.target(), Some("smart"), "{row}");
+        }
     }
 }

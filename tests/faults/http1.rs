@@ -25,7 +25,7 @@ const READ: &str = "data: {\"a\":1}\n";
 async fn a_refused_connection_is_a_502() {
     for front in [Version::HTTP_11, Version::HTTP_2] {
         let address = FaultyUpstream::refusing().await;
-        let gateway = Gateway::start(address, http1(), front).await;
+        let gateway = Gateway::start(address, http1(), front, NO_WAIT).await;
         assert_eq!(gateway.outcome("{}").await, Rejected(502));
         gateway.is_idle().await;
     }
@@ -63,9 +63,10 @@ async fn a_head_that_does_not_come_is_a_504() {
 
 #[tokio::test]
 async fn a_full_backlog_is_a_504() {
-    for (client, status) in [(http1(), 504), (http1().connect_timeout(WAIT / 5), 502)] {
+    let impatient = http1().connect_timeout(WAIT / 5);
+    for (client, deadline, status) in [(http1(), WAIT, 504), (impatient, NO_WAIT, 502)] {
         let upstream = FullBacklog::start().await;
-        let gateway = Gateway::start(upstream.address, client, Version::HTTP_11).await;
+        let gateway = Gateway::start(upstream.address, client, Version::HTTP_11, deadline).await;
         let outcome = timeout(HANGS, gateway.outcome("{}")).await.unwrap();
         assert_eq!(outcome, Rejected(status));
         gateway.is_idle().await;
@@ -157,7 +158,7 @@ async fn bytes_beyond_the_length_reach_nobody() {
         [ReadHead, write(format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok{second}")), Hang];
     let next = [ReadHead, write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ntrue"), Hang];
     let upstream = FaultyUpstream::start(vec![script.to_vec(), next.to_vec()]).await;
-    let gateway = Gateway::start(upstream.address, http1(), Version::HTTP_11).await;
+    let gateway = Gateway::start(upstream.address, http1(), Version::HTTP_11, NO_WAIT).await;
     assert_eq!(gateway.outcome("{}").await, whole("ok"));
     // The next response is not the one that was sent ahead.
     assert_eq!(gateway.outcome("{}").await, whole("true"));
@@ -219,7 +220,7 @@ async fn a_body_that_does_not_begin_is_cut() {
 #[tokio::test]
 async fn a_stream_without_end_is_cut_by_the_total_timeout() {
     let outcomes =
-        outcomes(http1(), &[ReadHead, write(CHUNKED), Repeat(b"1\r\nx\r\n".to_vec())]).await;
+        outcomes(http1(), &[ReadHead, write(CHUNKED), Repeat(b"1\r\nx\r\n".to_vec())], WAIT).await;
     for outcome in outcomes {
         assert!(matches!(&outcome, Cut(200, read) if read.starts_with('x')), "{outcome:.40}");
     }

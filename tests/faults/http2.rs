@@ -95,7 +95,7 @@ async fn bytes_that_are_no_frames_are_a_502() {
 async fn every_reset_before_the_head_is_a_502() {
     for code in (0..=14).chain([u32::MAX]) {
         let outcomes =
-            outcomes(http2(), &[hello(), ReadFrames, write(h2::reset(code)), Hang]).await;
+            outcomes(http2(), &[hello(), ReadFrames, write(h2::reset(code)), Hang], NO_WAIT).await;
         for outcome in outcomes {
             assert_eq!(outcome, Rejected(502), "{code}");
         }
@@ -106,7 +106,7 @@ async fn every_reset_before_the_head_is_a_502() {
 async fn every_reset_after_the_head_cuts_the_body() {
     for code in (0..=14).chain([u32::MAX]) {
         let script = [hello(), ReadFrames, start(), write(h2::reset(code)), Hang];
-        for outcome in outcomes(http2(), &script).await {
+        for outcome in outcomes(http2(), &script, NO_WAIT).await {
             let read = |read: &str| read.is_empty() || read == READ;
             assert!(matches!(&outcome, Cut(200, text) if read(text)), "{code} {outcome}");
         }
@@ -144,7 +144,7 @@ async fn a_window_that_never_opens_is_a_504() {
         // The request has no room for its body, and the server waits for all of it.
         let closed = write(h2::hello(&[(h2::INITIAL_WINDOW_SIZE, 0)]));
         let upstream = FaultyUpstream::start(vec![vec![closed, ReadFrames, Hang]]).await;
-        let gateway = Gateway::start(upstream.address, http2(), front).await;
+        let gateway = Gateway::start(upstream.address, http2(), front, WAIT).await;
         let case = async {
             assert_eq!(gateway.outcome("{\"model\":\"a\"}").await, Rejected(504));
             gateway.is_idle().await;
@@ -180,7 +180,7 @@ async fn interim_responses_do_not_reach_the_client() {
     // HTTP/2 has no 101 (RFC 9113 section 8.6), and an interim response does not end a stream.
     let ends = h2::head(&h2::block(103, &[]), END_STREAM);
     check(http2(), &[hello(), ReadFrames, write(ends), Hang], Rejected(502)).await;
-    let endless = outcomes(http2(), &[hello(), ReadFrames, Repeat(interim(103))]).await;
+    let endless = outcomes(http2(), &[hello(), ReadFrames, Repeat(interim(103))], WAIT).await;
     for outcome in endless {
         assert!(matches!(outcome, Rejected(502 | 504)), "{outcome}");
     }
@@ -191,7 +191,8 @@ async fn a_length_that_is_wrong_cuts_the_body() {
     let head = |length: &str| h2::head(&h2::block(200, &[("content-length", length)]), 0);
     for (length, flags) in [("100", END_STREAM), ("2", 0), ("2", END_STREAM)] {
         let response = [head(length), h2::data(b"first", flags)].concat();
-        for outcome in outcomes(http2(), &[hello(), ReadFrames, write(response), Hang]).await {
+        for outcome in outcomes(http2(), &[hello(), ReadFrames, write(response), Hang], WAIT).await
+        {
             assert!(matches!(outcome, Cut(200, _)), "{length} {flags} {outcome}");
         }
     }
@@ -206,7 +207,7 @@ async fn a_stream_that_is_cut_is_cut_for_the_client() {
         // Nothing more.
         &[hello(), ReadFrames, start(), Hang],
     ] {
-        for outcome in outcomes(http2(), script).await {
+        for outcome in outcomes(http2(), script, WAIT).await {
             // An error of the connection may overtake the bytes before it.
             let read =
                 |text: &str| text.is_empty() || READ.starts_with(text) || text.starts_with(READ);
@@ -215,7 +216,7 @@ async fn a_stream_that_is_cut_is_cut_for_the_client() {
         }
     }
     let script = [hello(), ReadFrames, start(), Reset];
-    for outcome in outcomes(http2(), &script).await {
+    for outcome in outcomes(http2(), &script, NO_WAIT).await {
         assert!(matches!(outcome, Cut(200, _) | Rejected(502)), "{outcome}");
     }
 }
@@ -223,7 +224,7 @@ async fn a_stream_that_is_cut_is_cut_for_the_client() {
 #[tokio::test]
 async fn empty_frames_are_no_progress() {
     let empty = Repeat(h2::data(b"", 0));
-    for outcome in outcomes(http2(), &[hello(), ReadFrames, start(), empty]).await {
+    for outcome in outcomes(http2(), &[hello(), ReadFrames, start(), empty], WAIT).await {
         assert!(matches!(outcome, Cut(200, _)), "{outcome}");
     }
 }

@@ -221,12 +221,51 @@ async fn an_uncertain_model_has_no_token_although_all_others_have_one() {
     let mut text = chat(CHAT, large);
     text.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
     assert!(token(&layer, text).await.is_err());
-    let body = Payload::streamed(Full::from(large));
-    let streamed = Request::post(CHAT).header("content-type", "application/json").body(body);
-    assert!(token(&layer, streamed.unwrap()).await.is_err());
+    for path in [CHAT, "/chat/completions", "/v1/models", "/v1/other"] {
+        let body = Payload::streamed(Full::from(large));
+        let streamed = Request::post(path).header("content-type", "application/json").body(body);
+        assert!(token(&layer, streamed.unwrap()).await.is_err(), "{path}");
+    }
+    // Other forms that servers may read: of a field and of gzip.
+    for body in ["--x\r\ncontent-disposition: form-data; name=model\r\n\r\norg/large", "\x1f\u{8b}"]
+    {
+        for path in [CHAT, "/audio/transcriptions", "/v1/other"] {
+            assert!(token(&layer, chat(path, body)).await.is_err(), "{path} {body}");
+        }
+    }
     for (path, body) in [(CHAT, "{}"), (CHAT, ""), ("/v1/other", "{}")] {
         assert_eq!(token(&layer, chat(path, body)).await.unwrap(), "hf_shared", "{path} {body}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_a_payload_gets_no_token_of_another_model() {
+    let layer = stage(by_model().otherwise(value("hf_shared")));
+    let large = || Full::<Bytes>::from(r#"{"model": "org/large"}"#);
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        for path in [CHAT, "/v1/models", "/v1/other"] {
+            let request = Request::builder().method(method).uri(path);
+            let token = token(&layer, request.body(large()).unwrap()).await;
+            assert!(
+                token.as_ref().is_err_and(|detail| detail.contains("certain")),
+                "{method} {path} {token:?}"
+            );
+        }
+    }
+    assert!(token(&layer, Request::post(CHAT).body(()).unwrap()).await.is_err());
+    // A request that is read has no model in its body.
+    for method in ["GET", "HEAD"] {
+        let request = Request::builder().method(method).uri("/v1/models");
+        assert_eq!(token(&layer, request.body(large()).unwrap()).await.unwrap(), "hf_shared");
+    }
+    // The path names the model.
+    for (model, expected) in [("org/large", "hf_large"), ("org/other", "hf_shared")] {
+        let request = Request::post(format!("/hf-inference/models/{model}"));
+        assert_eq!(token(&layer, request.body(large()).unwrap()).await.unwrap(), expected);
+    }
+    let strict = stage(by_model());
+    let request = Request::get("/v1/models").body(large()).unwrap();
+    assert!(token(&strict, request).await.is_err());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tower::ServiceExt;
 use tower_inference::{
     access_log::AccessLogLayer,
-    context::{AbandonReason, AbandonedAttempt, CacheOutcome, Outcome, StreamEnd},
+    context::{AbandonReason, Attempt, CacheOutcome, Outcome, StreamEnd},
     metrics::Metrics,
     record::{Record, RequestOutcome},
     rejection::Refusal,
@@ -75,7 +75,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
                 outcome.stream_end = end;
                 outcome.usage = tokens
                     .and_then(|(input, cached, output, other)| usage(input, cached, output, other));
-                let attempt = |reason| AbandonedAttempt::new("a".into(), reason);
+                let attempt = |reason| Attempt::abandoned("a".into(), reason);
                 outcome.abandoned = abandoned.into_iter().map(attempt).collect();
                 outcome.attempts = attempts;
                 outcome.bytes_in = bytes_in;

@@ -5,6 +5,7 @@ mod optional;
 mod own_layers;
 mod sizes;
 mod snapshot;
+mod tokens;
 
 use std::convert::Infallible;
 

@@ -132,7 +132,7 @@ impl Served {
             .around(SignedBodyLayer::new())
             .stalled_reader(StalledReaderLayer::new())
             .request_id(RequestIdLayer::new())
-            .access_log(access_log.scrubber(hf_token.scrubber()))
+            .access_log(access_log)
             .route(layers.route)
             .auth(layers.auth)
             .throttle(layers.throttle)

@@ -90,3 +90,24 @@ async fn no_output_has_the_token_of_either_stage_and_each_origin_sees_its_own() 
         assert_clean(&served, &log.text(), &format!("{form:?}"));
     }
 }
+
+#[tokio::test]
+async fn no_record_has_a_token_that_a_client_sends() {
+    let log = listen();
+    for text_log in [false, true] {
+        let form = Form { text_log, ..Form::default() };
+        let upstreams = [Upstream::start().await, Upstream::start().await];
+        let served = served(&upstreams, TOKENS, form).await;
+        upstreams[0].play(Script::Send(response("none", 200, "", BODY)));
+        for token in TOKENS {
+            let percent: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let headers = format!("{}user-agent: client {token}\r\n", served.credentials());
+            for path in [format!("/v1/{percent}"), "/v1/chat/completions".to_owned()] {
+                let response = served.send("POST", &path, &headers, CHAT).await;
+                assert!(response.starts_with("HTTP/1.1 "), "{response}");
+            }
+        }
+        assert!(!upstreams[0].seen().is_empty());
+        assert_clean(&served, &log.text(), &format!("{form:?}"));
+    }
+}

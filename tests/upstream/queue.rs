@@ -99,6 +99,46 @@ async fn a_request_that_waits_too_long_is_overloaded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_that_waits_beyond_its_share_gets_429() {
+    let layer = UpstreamLayer::new().max_in_flight(4).max_queued(4).queue_timeout(2 * SECOND);
+    let service = layer.layer(responding(streaming));
+    let mut open: Vec<_> = (0..3).map(|_| passes!(service, of("greedy"))).collect();
+    // The last slot when the wait begins and when it ends, and the rejection.
+    for (taken, rejection, limit) in [
+        ([false, false], "throttled", Some("caller-share")),
+        ([true, false], "throttled", Some("caller-share")),
+        ([false, true], "overloaded", None),
+        ([true, true], "overloaded", None),
+    ] {
+        let mut other = taken[0].then(|| passes!(service, of("other")));
+        let greedy = of("greedy");
+        let context = RequestContext::of(greedy.extensions()).unwrap().clone();
+        let waiting = waits!(service, greedy);
+        tokio::time::advance(SECOND).await;
+        match taken[1] {
+            true if other.is_none() => other = Some(passes!(service, of("other"))),
+            true => {}
+            false => other = None,
+        }
+        let response = waiting.await.unwrap();
+        let outcome = context.outcome();
+        assert_eq!((outcome.rejection, outcome.attempts), (Some(rejection), 0), "{taken:?}");
+        assert_eq!(outcome.limited_by.as_deref(), limit, "{taken:?}");
+        let status = if limit.is_some() { 429 } else { 503 };
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (status, &HeaderValue::from_static("1"))
+        );
+        drop(other);
+        assert_eq!((layer.in_flight(), layer.queued()), (3, 0));
+    }
+    // A wait within the share, for slots that are all taken.
+    open.push(passes!(service, of("other")));
+    let response = waits!(service, of("another")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_wait_counts_for_the_deadlines_of_the_call() {
     let client = service_fn(|request: Request<()>| async move {
         if request.uri().path() == "/hangs" {

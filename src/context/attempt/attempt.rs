@@ -47,8 +47,8 @@ pub enum AbandonReason {
     TokenRejected,
     /// No connection, or it ended before the head. Nothing counts as computed.
     Unreachable,
-    /// The status says that the upstream is busy or failed: 429 or 5xx. Nothing counts as computed unless
-    /// usage was reported.
+    /// The upstream is busy or has failed: 429, 5xx or the 400 of an Inference Endpoint that is paused.
+    /// Nothing counts as computed unless usage was reported.
     Status,
     /// No content arrived in time.
     Timeout,

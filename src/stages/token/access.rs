@@ -5,9 +5,6 @@ use std::{sync::Arc, time::Duration};
 use super::value::Token;
 use crate::fetch::Waiter;
 
-/// The time after a refresh without a new token in which no further refresh starts.
-pub(super) const UNCHANGED_COOL_DOWN: Duration = Duration::from_secs(30);
-
 /// The stage that a source belongs to, for the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
@@ -15,14 +12,19 @@ pub(crate) struct Owner {
     pub(crate) upstream: Arc<str>,
 }
 
+/// The wait for a fetch that all requests share.
+pub(crate) type TokenWait = Waiter<()>;
+
 /// The token of a source at this moment.
 pub(crate) enum Acquired {
     Token(Arc<Token>),
     /// Ends with the fetch. The source then has a token or is unavailable.
-    Wait(Waiter<()>),
-    Unavailable {
-        retry_after: Duration,
-    },
+    Wait(TokenWait),
+}
+
+/// A source without a token.
+pub(crate) struct Unavailable {
+    pub(crate) retry_after: Duration,
 }
 
 /// The outcome of a look for the token that replaces a rejected one.
@@ -30,7 +32,7 @@ pub(crate) enum Refreshed {
     /// Another token.
     Changed,
     /// Ends with the fetch. The request then looks once more.
-    Wait(Waiter<()>),
+    Wait(TokenWait),
     /// The same token, and no fetch now.
     Unchanged,
 }

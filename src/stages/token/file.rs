@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    access::{Refreshed, UNCHANGED_COOL_DOWN},
+    access::Refreshed,
+    rejected::RejectedToken,
     value::{Token, TokenError, TokenFault, shown_path},
 };
 use crate::{
@@ -59,13 +60,6 @@ impl ReadAt {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(UNSET - 1)
-}
-
-/// The last token that the upstream rejected while the file had no other.
-struct RejectedToken {
-    token: Arc<Token>,
-    /// The end of the cool-down.
-    until: Duration,
 }
 
 impl TokenFile {
@@ -146,16 +140,14 @@ impl TokenFile {
         }
         // One request reads. Others wait here for its result.
         let mut last = self.rejected.lock();
-        let known = last.as_ref().filter(|known| Arc::ptr_eq(&known.token, rejected));
-        if known.is_some_and(|known| now < known.until) {
+        if last.as_ref().is_some_and(|known| known.cools_down(rejected, now)) {
             return Refreshed::Unchanged;
         }
         self.file.check();
         if changed() {
             return Refreshed::Changed;
         }
-        let until = now.saturating_add(UNCHANGED_COOL_DOWN);
-        *last = Some(RejectedToken { token: Arc::clone(rejected), until });
+        last.insert(RejectedToken::new(Arc::clone(rejected))).looked(None, now);
         Refreshed::Unchanged
     }
 }

@@ -1,7 +1,7 @@
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    access::{Acquired, Owner, Refreshed},
+    access::{Acquired, Owner, Refreshed, Unavailable},
     exchange::TokenExchange,
     fetched::{FetchSettings, FetchedSource, FetchedToken, TokenFetchFault},
     file::{Rules, TokenFile},
@@ -251,25 +251,26 @@ impl TokenSource {
     }
 
     /// Returns the token to send now, or the wait for it.
-    pub(crate) fn acquire(&self) -> Acquired {
+    pub(crate) fn acquire(&self) -> Result<Acquired, Unavailable> {
         match &self.0 {
-            SourceKind::Fixed(fixed) => Acquired::Token(Arc::clone(&fixed.token)),
-            SourceKind::File(file) => Acquired::Token(file.current()),
+            SourceKind::Fixed(fixed) => Ok(Acquired::Token(Arc::clone(&fixed.token))),
+            SourceKind::File(file) => Ok(Acquired::Token(file.current())),
             SourceKind::Fetched(source) => source.acquire(),
         }
     }
 
     /// Returns the token after a wait for it. Never waits again.
-    pub(crate) fn acquire_at_once(&self) -> Acquired {
+    pub(crate) fn acquire_at_once(&self) -> Result<Arc<Token>, Unavailable> {
         match &self.0 {
+            SourceKind::Fixed(fixed) => Ok(Arc::clone(&fixed.token)),
+            SourceKind::File(file) => Ok(file.current()),
             SourceKind::Fetched(source) => source.acquire_at_once(),
-            SourceKind::Fixed(_) | SourceKind::File(_) => self.acquire(),
         }
     }
 
     /// Whether a request would get a token now. Starts the fetch of one that is missing.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.acquire(), Acquired::Token(_))
+        matches!(self.acquire(), Ok(Acquired::Token(_)))
     }
 
     /// Whether another token can follow one that the upstream rejected.

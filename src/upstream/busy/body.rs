@@ -2,7 +2,7 @@ use serde_json::Value;
 
 use crate::context::UpstreamState;
 
-/// What the body of a busy or cold upstream says.
+/// The statements in the body of a busy or cold upstream.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stated {
     pub(super) state: Option<UpstreamState>,

@@ -1,17 +1,8 @@
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{DATE, RETRY_AFTER},
-};
+use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
 
-use super::{
-    date::http_date,
-    seconds::{number, reset, retry_after},
-};
+use crate::retry_after::{RETRY_AFTER_MS, number, reset};
 
-/// Azure OpenAI sends it, and the SDKs of OpenAI read it first.
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-
-/// What is left of a rate limit and when it resets.
+/// The headers of rate limits: the rest of each limit and the time of its reset.
 ///
 /// OpenAI and Groq write durations (`6m0s`, `7.66s`), Azure OpenAI whole seconds, Anthropic times of
 /// RFC 3339 and OpenRouter milliseconds since 1970-01-01.
@@ -25,20 +16,6 @@ const LIMITS: [(&str, &str); 8] = [
     ("x-ratelimit-remaining", "x-ratelimit-reset"),
     ("ratelimit-remaining", "ratelimit-reset"),
 ];
-
-/// Returns the seconds since 1970-01-01 at which the response was sent, by its own clock.
-pub(super) fn sent_at(headers: &HeaderMap) -> Option<f64> {
-    http_date(text(headers.get(DATE)?)?)
-}
-
-/// Returns the wait that the upstream asks for in so many words.
-pub(super) fn stated_wait(headers: &HeaderMap, now: f64) -> Option<f64> {
-    let milliseconds = headers.get_all(RETRY_AFTER_MS).iter().filter_map(text).find_map(number);
-    milliseconds.map(|milliseconds| milliseconds / 1_000.0).or_else(|| {
-        let mut values = headers.get_all(RETRY_AFTER).iter().filter_map(text);
-        values.find_map(|value| retry_after(value, now))
-    })
-}
 
 /// Returns the wait until the rate limits of a 429 reset: the longest of those that are used up, or
 /// else the shortest. A limit that is not used up may still be too small for one request.

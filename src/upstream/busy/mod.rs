@@ -2,10 +2,8 @@
 //! waiting helps.
 
 mod body;
-mod date;
 mod headers;
 mod reading;
-mod seconds;
 #[cfg(test)]
 mod tests;
 

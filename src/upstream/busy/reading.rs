@@ -4,13 +4,14 @@ use http::{StatusCode, response::Parts};
 
 use super::{
     body::{self, Stated},
-    headers::{reset_wait, sent_at, stated_wait, write_wait},
+    headers::{reset_wait, write_wait},
 };
 use crate::{
     body::is_coded,
     clock::SharedClock,
     context::{RequestContext, UpstreamState},
     payload::says_json,
+    retry_after::{sent_at, stated_wait},
 };
 
 /// The bytes of a body that are searched for a wait. The bodies in question have some hundred.
@@ -59,7 +60,7 @@ impl BusyResponse {
         self.wants_body
     }
 
-    /// Records the state of the upstream and writes `retry-after` for 429 and 503.
+    /// Records and returns the state of the upstream. Writes `retry-after` for 429 and 503.
     pub(in crate::upstream) fn conclude(
         self,
         head: &mut Parts,
@@ -67,7 +68,7 @@ impl BusyResponse {
         max: Duration,
         clock: &SharedClock,
         context: &RequestContext,
-    ) {
+    ) -> Option<UpstreamState> {
         let stated =
             if self.wants_body { body::read(body, self.is_dedicated) } else { Stated::default() };
         let state = stated.state.or(match head.status {
@@ -79,15 +80,9 @@ impl BusyResponse {
             _ => Some(UpstreamState::Busy),
         });
         context.set_upstream_state(state);
-        if state == Some(UpstreamState::Paused) {
-            tracing::warn!(
-                upstream = context.upstream(),
-                "the endpoint is paused; waiting does not help: resume it at Hugging Face"
-            );
-        }
         let is_429 = head.status == StatusCode::TOO_MANY_REQUESTS;
         if !is_429 && head.status != StatusCode::SERVICE_UNAVAILABLE {
-            return;
+            return state;
         }
         // A date is relative to the clock that wrote it.
         let now = sent_at(&head.headers).unwrap_or_else(|| clock.unix_seconds() as f64);
@@ -96,5 +91,6 @@ impl BusyResponse {
             .or(stated.wait)
             .or_else(|| (state == Some(UpstreamState::Starting)).then_some(STARTING));
         write_wait(&mut head.headers, wait, max.as_secs_f64());
+        state
     }
 }

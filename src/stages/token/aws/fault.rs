@@ -6,7 +6,7 @@ use aws_sdk_secretsmanager::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::printable::Printable;
+use crate::{causes::causes, printable::Printable};
 
 /// The reason why AWS gave no token. Its text says what to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -121,14 +121,7 @@ impl Code {
 
 /// Finds an error among the causes of another one.
 fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 impl fmt::Display for Code {

@@ -17,8 +17,9 @@ use crate::{
     owned_task::Task,
     secret::{Scrubber, Secret},
     stages::token::{
-        access::{Acquired, Owner, Refreshed, UNCHANGED_COOL_DOWN},
+        access::{Acquired, Owner, Refreshed, Unavailable},
         log_text::log_text,
+        rejected::RejectedToken,
         value::Token,
     },
 };
@@ -93,24 +94,6 @@ struct FetchState {
     rejected: Option<RejectedToken>,
 }
 
-/// The last token that the upstream rejected while it was the current one, or the token that a fetch for
-/// it brought.
-struct RejectedToken {
-    token: Arc<Token>,
-    /// The end of the cool-down. `None` while the fetch for this token runs.
-    until: Option<Duration>,
-    /// Whether this is the successor of the rejected token. Its first acceptance ends the cool-down.
-    is_successor: bool,
-}
-
-impl RejectedToken {
-    fn cools_down(&self, token: &Arc<Token>, now: Duration) -> bool {
-        Arc::ptr_eq(&self.token, token)
-            && self.until.is_some_and(|until| now < until)
-            && !(self.is_successor && token.was_accepted())
-    }
-}
-
 impl FetchedSource {
     pub(crate) fn new(fetch: Arc<FetchToken>, settings: FetchSettings) -> Self {
         Self {
@@ -161,23 +144,23 @@ impl FetchedSource {
     }
 
     /// Returns the current token, or the wait for it. Starts a fetch when the token is due.
-    pub(crate) fn acquire(self: &Arc<Self>) -> Acquired {
+    pub(crate) fn acquire(self: &Arc<Self>) -> Result<Acquired, Unavailable> {
         let now = self.settings.clock.monotonic();
         match self.usable(now) {
             Some(token) => {
                 if self.next_fetch.has_passed(now) {
                     self.fetch_ahead(now);
                 }
-                Acquired::Token(token)
+                Ok(Acquired::Token(token))
             }
             None => self.wait(now),
         }
     }
 
     /// Returns the current token after a wait. Never waits again.
-    pub(crate) fn acquire_at_once(&self) -> Acquired {
+    pub(crate) fn acquire_at_once(&self) -> Result<Arc<Token>, Unavailable> {
         let now = self.settings.clock.monotonic();
-        self.usable(now).map_or_else(|| self.unavailable(now), Acquired::Token)
+        self.usable(now).ok_or_else(|| self.unavailable(now))
     }
 
     /// Fetches the token that replaces `rejected`, once for all requests.
@@ -205,8 +188,7 @@ impl FetchedSource {
         if state.rejected.as_ref().is_some_and(|known| known.cools_down(rejected, now)) {
             return Refreshed::Unchanged;
         }
-        let token = Arc::clone(rejected);
-        state.rejected = Some(RejectedToken { token, until: None, is_successor: false });
+        state.rejected = Some(RejectedToken::new(Arc::clone(rejected)));
         let waiter = self.start_fetch(&mut state, permit, now);
         drop(state);
         self.poll_in_task_if_needed();
@@ -226,9 +208,9 @@ impl FetchedSource {
         Some(Arc::clone(&dated.token))
     }
 
-    fn unavailable(&self, now: Duration) -> Acquired {
+    fn unavailable(&self, now: Duration) -> Unavailable {
         let retry_after = self.next_fetch.remaining(now).min(MAX_RETRY_DELAY);
-        Acquired::Unavailable { retry_after: retry_after.max(FIRST_RETRY_DELAY) }
+        Unavailable { retry_after: retry_after.max(FIRST_RETRY_DELAY) }
     }
 
     /// Starts a fetch for which no request waits.
@@ -252,29 +234,29 @@ impl FetchedSource {
     }
 
     /// Waits for the fetch of a token, which is started when that is due.
-    fn wait(self: &Arc<Self>, now: Duration) -> Acquired {
+    fn wait(self: &Arc<Self>, now: Duration) -> Result<Acquired, Unavailable> {
         let Some(permit) = self.wait_permits.acquire(MAX_WAITING) else {
-            return self.unavailable(now);
+            return Err(self.unavailable(now));
         };
         let _abandoned;
         let mut state = self.state.lock();
         // A fetch may have ended since the request looked.
         if let Some(token) = self.usable(now) {
-            return Acquired::Token(token);
+            return Ok(Acquired::Token(token));
         }
         let waiter = match self.current_fetch(&mut state) {
             Ok(fetch) => fetch.wait(permit),
             Err(abandoned) => {
                 _abandoned = abandoned;
                 if !self.next_fetch.has_passed(now) {
-                    return self.unavailable(now);
+                    return Err(self.unavailable(now));
                 }
                 self.start_fetch(&mut state, permit, now)
             }
         };
         drop(state);
         self.poll_in_task_if_needed();
-        Acquired::Wait(waiter)
+        Ok(Acquired::Wait(waiter))
     }
 
     /// Returns the running fetch. One that nobody polls is replaced: its runtime has ended, and with it
@@ -347,15 +329,9 @@ impl FetchedSource {
         let now = self.settings.clock.monotonic();
         let mut state = self.state.lock();
         let stored = fetched.and_then(|fetched| self.store(&fetched, state.started_at, now));
-        if let Some(rejected) = &mut state.rejected
-            && rejected.until.is_none()
-        {
-            rejected.until = Some(now.saturating_add(UNCHANGED_COOL_DOWN));
-            // A function may return another token each time, which helps as little as the same one.
-            if let Some(current) = &*self.current.load() {
-                rejected.is_successor = !Arc::ptr_eq(&current.token, &rejected.token);
-                rejected.token = Arc::clone(&current.token);
-            }
+        if let Some(rejected) = &mut state.rejected {
+            let current = self.current.load();
+            rejected.looked(current.as_ref().map(|current| &current.token), now);
         }
         let owner = self.owner.get();
         let (stage, upstream) =

@@ -1,3 +1,5 @@
+//! Dates in the two forms that headers have them in.
+
 use crate::calendar::days;
 
 const MONTHS: [&str; 12] =
@@ -5,7 +7,7 @@ const MONTHS: [&str; 12] =
 
 /// Returns the seconds since 1970-01-01 of an IMF-fixdate (RFC 9110 section 5.6.7), such as
 /// `Sun, 30 Aug 2015 12:36:00 GMT`.
-pub(super) fn http_date(text: &str) -> Option<f64> {
+pub(crate) fn http_date(text: &str) -> Option<f64> {
     let (_day_of_week, rest) = text.split_once(", ")?;
     let mut words = rest.split(' ');
     let (day, month, year) = (words.next()?, words.next()?, words.next()?);
@@ -19,7 +21,7 @@ pub(super) fn http_date(text: &str) -> Option<f64> {
 
 /// Returns the seconds since 1970-01-01 of a time of RFC 3339, such as `2026-08-10T12:03:00.5Z` or
 /// `2026-08-10T14:03:00+02:00`.
-pub(super) fn rfc3339(text: &str) -> Option<f64> {
+pub(crate) fn rfc3339(text: &str) -> Option<f64> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
     let mut parts = date.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);

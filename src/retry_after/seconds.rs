@@ -13,7 +13,7 @@ const EPOCH_MILLISECONDS: f64 = 1e12;
 const BEYOND_EPOCH: f64 = 1e13;
 
 /// Reads a number without a sign. Infinity, NaN and negative numbers are no wait.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     let text = text.trim_ascii();
     if text.len() > MAX_LENGTH || !text.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
@@ -24,13 +24,13 @@ pub(super) fn number(text: &str) -> Option<f64> {
 
 /// Reads the value of `retry-after`: seconds (RFC 9110 section 10.2.3), with a fraction as some
 /// servers write them, or a date.
-pub(super) fn retry_after(text: &str, now: f64) -> Option<f64> {
+pub(crate) fn retry_after(text: &str, now: f64) -> Option<f64> {
     number(text).or_else(|| Some((http_date(text.trim_ascii())? - now).max(0.0)))
 }
 
 /// Reads the time until a rate limit resets: seconds, a duration as Go writes it, a date of RFC 3339
 /// or a time since 1970-01-01.
-pub(super) fn reset(text: &str, now: f64) -> Option<f64> {
+pub(crate) fn reset(text: &str, now: f64) -> Option<f64> {
     if let Some(number) = number(text) {
         return Some(match number {
             _ if !(EPOCH_SECONDS..=BEYOND_EPOCH).contains(&number) => number,
