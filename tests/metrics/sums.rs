@@ -40,7 +40,8 @@ impl Sums {
         self.refusals += u64::from(record.refusal().is_some());
         self.bytes += record.bytes_in() + record.bytes_out();
         self.attempts += u64::from(record.attempts());
-        self.abandoned += record.abandoned().len() as u64;
+        self.abandoned +=
+            record.attempt_list().filter(|attempt| attempt.abandoned.is_some()).count() as u64;
         self.fallbacks += u64::from(record.fell_back());
         let usage = record.usage().unwrap_or_default();
         let input = usage.prompt_tokens.unwrap_or_default();

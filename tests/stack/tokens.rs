@@ -6,7 +6,7 @@ use std::{
 };
 
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Format, Sink},
     fallback::{FallbackLayer, Target},
     hf::{HfTokenLayer, Stage, TokenSource, Tokens},
     secret::Secret,
@@ -63,7 +63,8 @@ where
 async fn the_access_log_has_no_token_of_any_stage() {
     let lines = Lines::default();
     let sink = Sink::new(lines.clone()).unwrap();
-    let log = || AccessLogLayer::json(sink.clone()).user_agent();
+    let format = || Format::json().more_fields(["user_agent"]).unwrap();
+    let log = || AccessLogLayer::lines(sink.clone(), format());
     let own = || HfTokenLayer::stage(stage("own", token(TOKENS[0])));
     let client = || service_fn(upstream);
     let bounds = UpstreamLayer::new;
