@@ -19,7 +19,7 @@ use tower_inference::{
 /// The sections of the page with the names in the code.
 fn sections() -> Vec<(&'static str, Vec<String>)> {
     vec![
-        ("Members of the JSON log", log::json_members()),
+        ("Members of the JSON log", log::named()),
         ("Fields of the log event", log::event_fields()),
         ("Outcomes", RequestOutcome::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
         ("Refusals", Refusal::ALL.iter().map(|own| own.slug().to_owned()).collect()),
