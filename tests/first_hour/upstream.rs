@@ -143,12 +143,13 @@ async fn the_port_of_the_upstream_is_another_one() {
 async fn the_upstream_is_too_slow() {
     let slow_body = TestResponse::chat_stream(["Hel"]).then_stalls();
     let second = Duration::from_secs(1);
-    let layer = UpstreamLayer::new();
+    // Clones would share one warning a minute.
+    let layer = UpstreamLayer::new;
     for (layer, setter, body) in [
-        (layer.clone().head_timeout(second), "UpstreamLayer::head_timeout", None),
-        (layer.clone().total_timeout(second), "UpstreamLayer::total_timeout", None),
-        (layer.clone().idle_timeout(second), "UpstreamLayer::idle_timeout", Some(&slow_body)),
-        (layer.total_timeout(second), "UpstreamLayer::total_timeout", Some(&slow_body)),
+        (layer().head_timeout(second), "UpstreamLayer::head_timeout", None),
+        (layer().total_timeout(second), "UpstreamLayer::total_timeout", None),
+        (layer().idle_timeout(second), "UpstreamLayer::idle_timeout", Some(&slow_body)),
+        (layer().total_timeout(second), "UpstreamLayer::total_timeout", Some(&slow_body)),
     ] {
         listen();
         let upstream = TestUpstream::new(body.cloned().unwrap_or_else(TestResponse::silent));
