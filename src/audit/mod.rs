@@ -61,15 +61,15 @@
 //! | somebody | and then |
 //! |---|---|
 //! | edits, removes, repeats or moves records | [`verify`] names the first wrong one |
-//! | computes all later hashes anew too | the next checkpoint does not fit: [`verify`] names it |
+//! | also recomputes all later hashes | the next checkpoint does not fit: [`verify`] names it |
 //! | cuts records off the end | found with a checkpoint from after them that was kept elsewhere |
 //! | deletes the oldest files | [`AuditReport::first_seq`] is not 0 |
 //! | replaces the trail by another one of the same key | found with a checkpoint of the trail |
 //!
 //! A trail does not protect itself against these:
 //!
-//! - **Records after the last checkpoint.** Their hashes have no signature yet. Who can write the file
-//!   can change them, and [`AuditReport::unproven`] counts them. After a crash the next start signs
+//! - **Records after the last checkpoint.** Their hashes have no signature yet. Anybody who can write
+//!   the file can change them, and [`AuditReport::unproven`] counts them. After a crash the next start signs
 //!   what it finds, and [`AuditReport::signed_late`] counts those records.
 //! - **An end that was cut off**, unless a later checkpoint is in a place where the same person
 //!   cannot delete it. [`Checkpoints::copies`] passes each one to your function.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::json_object::{JsonObject, member_name, rfc3339};
 
-/// What the line follows.
+/// The event that the line follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum After {
     /// Nothing: it starts the trail.
@@ -40,7 +40,7 @@ pub(super) struct Opening<'a> {
     pub(super) key: AuditPublicKey,
     /// Lines that only this start's checkpoint signs.
     pub(super) unsigned: Option<u64>,
-    /// What was kept aside.
+    /// The unfinished write that was kept aside.
     pub(super) torn: Option<Torn>,
 }
 

@@ -94,7 +94,7 @@ impl Gap {
     }
 }
 
-/// What the writer thread has taken.
+/// The work that the writer thread has taken.
 #[derive(Default)]
 pub(super) struct Taken {
     /// The members of records, each with a line end.

@@ -54,7 +54,7 @@ fn what(object: &mut JsonObject, record: &Record<'_>) {
     }
 }
 
-/// What the layers decided.
+/// The decisions of the layers.
 fn decisions(object: &mut JsonObject, record: &Record<'_>) {
     object.text(member_name!("refusal"), record.refusal());
     object.text(member_name!("limit"), record.limit());

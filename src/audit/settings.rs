@@ -106,8 +106,8 @@ impl AuditFile {
         self
     }
 
-    /// Leaves out listings of models (`GET /v1/models`) that were served. Those that were rejected
-    /// are recorded.
+    /// Leaves out listings of models (`GET /v1/models`) that were served. Rejected listings are
+    /// recorded.
     #[must_use]
     pub fn skip_model_listings(mut self) -> Self {
         self.skips_listings = true;

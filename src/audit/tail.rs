@@ -22,7 +22,7 @@ pub(super) struct Tail {
     pub(super) chain: Chain,
     /// Where the last intact line ends.
     pub(super) end: u64,
-    /// That line lacks its line end.
+    /// The last intact line lacks its line end.
     pub(super) unterminated: bool,
     /// The bytes after it.
     pub(super) torn: Vec<u8>,

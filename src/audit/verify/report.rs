@@ -20,7 +20,7 @@ pub struct AuditReport {
     pub last_seq: Option<u64>,
     /// The last checkpoint. It proves all lines before it.
     pub checkpoint: Option<Checkpoint>,
-    /// Lines after the last checkpoint. Who can write the file could have changed or cut them.
+    /// Lines after the last checkpoint. Anybody who can write the file could have changed or cut them.
     pub unproven: u64,
     /// Lines that were signed only at the start after a crash. Until then they were unproven.
     pub signed_late: u64,
@@ -65,11 +65,11 @@ pub struct AuditBreak {
     pub line: u64,
     /// The number that the record of this place has in the trail.
     pub seq: u64,
-    /// What is wrong.
+    /// The fault.
     pub fault: BreakFault,
 }
 
-/// What is wrong with a record.
+/// The fault of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BreakFault {
@@ -83,7 +83,7 @@ pub enum BreakFault {
         found: u64,
     },
     /// This checkpoint is not signed by its key. A record after the checkpoint before it, or the
-    /// checkpoint itself, was changed and its hashes were computed anew.
+    /// checkpoint itself, was changed and the hashes were recomputed.
     Resealed {
         /// The number of the last checkpoint that is right.
         after: Option<u64>,
@@ -99,8 +99,8 @@ pub enum BreakFault {
         /// The number of the known checkpoint.
         known: u64,
     },
-    /// The known checkpoint was in this place and is not. The trail was cut or written anew at or
-    /// before it.
+    /// The known checkpoint was in this place and is not. The trail was cut or rewritten at or before
+    /// it.
     NotKnown,
 }
 
@@ -202,7 +202,7 @@ impl fmt::Display for AuditBreak {
             }
             BreakFault::NotKnown => write!(
                 f,
-                "record {seq} is not the known checkpoint: the trail was cut or written anew"
+                "record {seq} is not the known checkpoint: the trail was cut or rewritten"
             ),
         }
     }
