@@ -164,6 +164,10 @@ fn event(of: Members, record: &Record<'_>) {
         time = of.when(M::Time, || str::from_utf8(&time).ok()),
         request_id = of.when(M::RequestId, || record.request_id().map(printable)).as_deref(),
         trace_id = of.when(M::TraceId, || record.trace_id()),
+        span_id = of.when(M::SpanId, || record.span_id()),
+        parent_span_id = of.when(M::ParentSpanId, || record.parent_span_id()),
+        amzn_trace_id =
+            of.when(M::AmznTraceId, || record.amzn_trace_id().map(printable)).as_deref(),
         principal.proof = principal(M::PrincipalProof).map(|principal| principal.proof.as_str()),
         principal.issuer =
             principal(M::PrincipalIssuer).map(|principal| printable(principal.issuer)).as_deref(),
@@ -196,6 +200,8 @@ fn event(of: Members, record: &Record<'_>) {
         upstream = of.when(M::Upstream, || record.upstream().map(printable)).as_deref(),
         upstream_status =
             of.when(M::UpstreamStatus, || record.upstream_status()).map(|status| status.as_u16()),
+        upstream_request_id =
+            of.when(M::UpstreamRequestId, || record.upstream_request_id().map(printable)).as_deref(),
         attempts =
             of.when(M::Attempts, || Some(record.attempts())).filter(|attempts| *attempts > 0),
         model = of.when(M::Model, || record.model().map(printable)).as_deref(),
@@ -206,6 +212,7 @@ fn event(of: Members, record: &Record<'_>) {
         usage.cached_tokens = of.when(M::CachedTokens, || usage.cached_tokens),
         usage.reasoning_tokens = of.when(M::ReasoningTokens, || usage.reasoning_tokens),
         stream_end = of.when(M::StreamEnd, || record.stream_end()).map(StreamEnd::as_str),
+        decisions = of.when(M::Decisions, || format::decisions(record)),
         values,
         sample_rate = record.sample_rate(),
     );

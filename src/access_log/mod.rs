@@ -57,6 +57,8 @@
 //! | `time` | arrival of the request: RFC 3339 in UTC with milliseconds | |
 //! | `request_id` | id from `RequestIdLayer` | no id |
 //! | `trace_id` | trace id of the header `traceparent` | none or an invalid one |
+//! | `span_id`, `parent_span_id` | spans of the gateway and of the client | no trace or not [chosen](Format::more_fields) |
+//! | `amzn_trace_id` | header `x-amzn-trace-id` of the client | none or not [chosen](Format::more_fields) |
 //! | `principal` | the caller: `proof`, `issuer` and `subject` | not authenticated |
 //! | `tenant` | tenant of the caller | no tenant |
 //! | `credential_id` | public id of the credential, such as that of an API key | no id |
@@ -82,11 +84,13 @@
 //! | `total_us` | microseconds to the end | |
 //! | `upstream` | origin that the request was sent to | not sent |
 //! | `upstream_status` | status of the last attempt | no response |
+//! | `upstream_request_id` | the upstream's own id of the last attempt | none |
 //! | `attempts` | requests sent to the upstream | none |
 //! | `model` | model that the request asked for | not known |
 //! | `model_target` | model and provider that the request reaches | no model rules |
 //! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
 //! | `stream_end` | end of a stream of events or of JSON lines: `done`, `failed` or `cut` | no such stream |
+//! | `decisions` | decision of each [layer](crate::context::Layer) such as `auth=passed throttle=rejected` | unless [chosen](Format::more_fields) |
 //! | `values` | what the program [added](crate::context::RequestContext::add_value) | nothing added |
 //! | `sample_rate` | share of the requests that the record stands for | not [sampled](Sampling) |
 //! | `prompt`, `completion` | bodies | unless [asked for](#privacy) |

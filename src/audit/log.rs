@@ -5,7 +5,7 @@ use http::Method;
 use super::{key::AuditPublicKey, queue::RecordQueue, render};
 use crate::{
     model::known_routes,
-    record::{Record, RecordSink},
+    record::{Needs, Record, RecordSink},
     rejection::Refusal,
 };
 
@@ -59,6 +59,10 @@ impl AuditLog {
 }
 
 impl RecordSink for AuditLog {
+    fn needs(&self) -> Needs {
+        Needs::NONE
+    }
+
     fn accepts_requests(&self) -> bool {
         self.handle.queue.accepts_requests()
     }

@@ -19,13 +19,12 @@ impl Warnings {
 
     /// Logs once that a caller has no tenant, which the scope needs.
     pub(crate) fn without_tenant(&self) {
-        if self.without_tenant.swap(true, Relaxed) {
-            return;
+        if !self.without_tenant.swap(true, Relaxed) {
+            #[cfg(feature = "auth")]
+            tracing::warn!(
+                "the cache is bypassed by callers without a tenant; name the claim of the tenant \
+                 in ClaimMapping::tenant, or use Scope::Identity"
+            );
         }
-        #[cfg(feature = "auth")]
-        tracing::warn!(
-            "the cache is bypassed by callers without a tenant; name the claim of the tenant in \
-             ClaimMapping::tenant, or use Scope::Identity"
-        );
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     context::AbandonReason,
-    record::{Record, RecordSink},
+    record::{Needs, Record, RecordSink},
 };
 
 /// Names of limits and of targets that have a label of their own. The program chooses them.
@@ -147,6 +147,10 @@ impl Default for Metrics {
 }
 
 impl RecordSink for Metrics {
+    fn needs(&self) -> Needs {
+        Needs::NONE
+    }
+
     fn arrived(&self) {
         self.shared.in_flight().increment(1.0);
     }

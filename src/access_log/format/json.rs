@@ -18,6 +18,10 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     }
     object.text(member_name!("request_id"), of.when(M::RequestId, || record.request_id()));
     object.plain(member_name!("trace_id"), of.when(M::TraceId, || record.trace_id()));
+    object.plain(member_name!("span_id"), of.when(M::SpanId, || record.span_id()));
+    let parent = of.when(M::ParentSpanId, || record.parent_span_id());
+    object.plain(member_name!("parent_span_id"), parent);
+    object.text(member_name!("amzn_trace_id"), of.when(M::AmznTraceId, || record.amzn_trace_id()));
     if of.has_any(M::PrincipalProof, M::PrincipalSubject)
         && let Some(principal) = record.principal()
     {
@@ -70,6 +74,8 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     object.text(member_name!("upstream"), of.when(M::Upstream, || record.upstream()));
     let status = of.when(M::UpstreamStatus, || record.upstream_status());
     object.number(member_name!("upstream_status"), status.map(|status| status.as_u16()));
+    let id = of.when(M::UpstreamRequestId, || record.upstream_request_id());
+    object.text(member_name!("upstream_request_id"), id);
     let attempts = of.when(M::Attempts, || Some(record.attempts()));
     object.number(member_name!("attempts"), attempts.filter(|attempts| *attempts > 0));
     object.text(member_name!("model"), of.when(M::Model, || record.model()));
@@ -93,10 +99,19 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     }
     let end = of.when(M::StreamEnd, || record.stream_end());
     object.plain(member_name!("stream_end"), end.map(StreamEnd::as_str));
+    if let Some(decisions) = of.when(M::Decisions, || decisions(record)) {
+        object.plain(member_name!("decisions"), Some(&decisions));
+    }
     if of.has(M::Values) {
         added_values(object, record);
     }
     sample_rate(object, record);
+}
+
+/// Returns the decisions of the layers, whose text needs no escapes.
+pub(crate) fn decisions(record: &Record<'_>) -> Option<String> {
+    let decisions = record.decisions();
+    (!decisions.is_empty()).then(|| decisions.to_string())
 }
 
 /// Passes the line with the members by default to `take`. Most lines fit on the stack.

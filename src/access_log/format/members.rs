@@ -20,6 +20,9 @@ members! {
     Time "time",
     RequestId "request_id",
     TraceId "trace_id",
+    SpanId "span_id",
+    ParentSpanId "parent_span_id",
+    AmznTraceId "amzn_trace_id",
     PrincipalProof "principal.proof",
     PrincipalIssuer "principal.issuer",
     PrincipalSubject "principal.subject",
@@ -48,6 +51,7 @@ members! {
     TotalUs "total_us",
     Upstream "upstream",
     UpstreamStatus "upstream_status",
+    UpstreamRequestId "upstream_request_id",
     Attempts "attempts",
     Model "model",
     ModelTarget "model_target",
@@ -57,6 +61,7 @@ members! {
     CachedTokens "usage.cached_tokens",
     ReasoningTokens "usage.reasoning_tokens",
     StreamEnd "stream_end",
+    Decisions "decisions",
     Values "values",
 }
 
@@ -66,8 +71,13 @@ pub(crate) struct Members(u128);
 
 impl Members {
     /// The members of a line by default.
-    pub(crate) const DEFAULT: Self =
-        Self(Self::ALL.0 & !(Member::HttpVersion.bit() | Member::UserAgent.bit()));
+    pub(crate) const DEFAULT: Self = Self::ALL
+        .without(Member::SpanId)
+        .without(Member::ParentSpanId)
+        .without(Member::AmznTraceId)
+        .without(Member::HttpVersion)
+        .without(Member::UserAgent)
+        .without(Member::Decisions);
     const ALL: Self = Self((1 << NAMES.len()) - 1);
 
     /// Returns the members with these names. The name of a nested object stands for all its members.

@@ -13,7 +13,7 @@ mod open_telemetry;
 
 pub(super) use self::{
     added::added_members,
-    json::line,
+    json::{decisions, line},
     members::{Member, Members},
 };
 pub use self::{
