@@ -37,7 +37,7 @@ impl Checkpoints {
     /// Passes each checkpoint to `take`, which keeps it in another place.
     ///
     /// The writer thread calls it once the checkpoint is durable, or written under
-    /// [`Durability::System`]. Records wait in the queue meanwhile. A panic of it is ignored.
+    /// [`Durability::System`](super::Durability::System). Records wait in the queue meanwhile. A panic of it is ignored.
     #[must_use]
     pub fn copies(mut self, take: impl Fn(&Checkpoint) + Send + Sync + 'static) -> Self {
         self.take = Some(Arc::new(take));
