@@ -198,9 +198,11 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         records = Some(log::and(records, audit.clone()));
     }
     let nothing = || AccessLogLayer::sink(|_: &Record<'_>| {}).ignore_usage();
-    let access_log = records.unwrap_or_else(nothing).client_address(peer.clone());
+    let mut access_log = records.unwrap_or_else(nothing).client_address(peer.clone());
     for layer in upstreams.layers() {
         output.scrub(&layer.scrubber());
+        // The log is in another stack than the tokens.
+        access_log = access_log.scrubber(layer.scrubber());
     }
     let auth = callers::auth(callers, keys, metadata.as_ref(), peer)?;
     let hf_token = upstreams.layers().next().ok_or("there is no upstream")?;
