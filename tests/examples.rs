@@ -270,7 +270,7 @@ fn each_example_is_short_and_linked() {
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let files = fs::read_dir(root.join("examples")).unwrap().map(|file| file.unwrap().path());
     let files: Vec<PathBuf> = files.filter(|file| file.is_file()).collect();
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 7);
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let lines = fs::read_to_string(&file).unwrap().lines().count();

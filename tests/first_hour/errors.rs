@@ -6,9 +6,10 @@ use std::{
 };
 
 /// Errors of a running connection. Their `Debug` shows the source, which the message leaves out.
-const WITH_SOURCE: [&str; 5] = [
+const WITH_SOURCE: [&str; 6] = [
     "cache/request/body.rs",
     "client/error.rs",
+    "explain/error.rs",
     "model/error.rs",
     "payload/error.rs",
     "stalled_reader/body.rs",

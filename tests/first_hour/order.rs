@@ -213,7 +213,7 @@ async fn the_keys_are_those_of_another_issuer() {
 fn the_docs_of_each_layer_show_its_place() {
     const ORDER: [(&str, &str); 13] = [
         ("stalled_reader", "stalled_reader/mod.rs"),
-        ("request_id", "request_id.rs"),
+        ("request_id", "request_id/mod.rs"),
         ("access_log", "access_log/mod.rs"),
         ("auth", "auth/mod.rs"),
         ("throttle", "throttle/mod.rs"),
