@@ -248,6 +248,7 @@ async fn a_header_whose_name_holds_the_token_is_removed_and_not_named() {
         assert!(left.is_empty());
     }
     let text = log::taken();
-    assert_eq!(text.matches("[redacted]").count(), 2, "{text}");
+    // The upstream repeats it in each response, and a stage warns once a minute.
+    assert_eq!(text.matches("[redacted]").count(), 1, "{text}");
     assert!(!text.contains(&TOKEN.to_lowercase()), "{text}");
 }

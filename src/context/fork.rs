@@ -90,5 +90,7 @@ impl RequestContext {
             *ours.served.lock() = theirs.served.lock().clone();
         }
         ours.fell_back.fetch_or(fork.fell_back(), Relaxed);
+        #[cfg(any(feature = "access-log", feature = "upstream"))]
+        ours.timed_out.fetch_or(theirs.timed_out.load(Relaxed), Relaxed);
     }
 }
