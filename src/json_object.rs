@@ -3,6 +3,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    net::IpAddr,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -150,6 +151,21 @@ impl JsonObject {
     pub(crate) fn display(&mut self, value: impl fmt::Display) {
         // It never fails.
         let _written = write!(Writer(self), "{value}");
+    }
+
+    /// Writes an address as a string.
+    pub(crate) fn address(&mut self, address: IpAddr) {
+        self.push(b"\"");
+        match address {
+            // The usual one, without the machinery of formatting.
+            IpAddr::V4(address) => {
+                let [first, others @ ..] = address.octets();
+                self.number(b"", Some(first));
+                others.into_iter().for_each(|octet| self.number(b".", Some(octet)));
+            }
+            IpAddr::V6(_) => self.display(address),
+        }
+        self.push(b"\"");
     }
 
     #[inline]

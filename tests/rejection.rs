@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
     (Refusal::InvalidParameters, "invalid-parameters", 400, 400, "BAD_REQUEST_PARAMETERS", "Invalid request parameters", "BadRequestException", "invalid_request_error", 3),
     (Refusal::InvalidPayload, "invalid-payload", 422, 400, "BAD_REQUEST_BODY", "Invalid request body", "BadRequestException", "invalid_request_error", 3),
     (Refusal::Overloaded, "overloaded", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
+    (Refusal::AuditUnavailable, "audit-unavailable", 503, 503, "DEFAULT_5XX", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::ModelLoading, "model-loading", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),
     (Refusal::UpstreamUnavailable, "upstream-unavailable", 502, 502, "INTEGRATION_FAILURE", "Internal server error", "InternalServerErrorException", "server_error", 14),
     (Refusal::UpstreamTokenUnavailable, "upstream-token-unavailable", 503, 503, "INTEGRATION_FAILURE", "Service Unavailable", "ServiceUnavailableException", "server_error", 14),

@@ -1,10 +1,8 @@
 //! A copy of a request that was sent.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
-
-use smallvec::SmallVec;
 
 use super::buffered::Buffered;
 #[cfg(feature = "client")]
@@ -19,7 +17,7 @@ pub(crate) struct RequestCopy {
     // The number of headers, the method and the URI, then the name and the value of each header. A
     // `HeaderMap` would be two allocations and one more for each value that owns its bytes. Inline,
     // because each owner of a copy is boxed.
-    head: SmallVec<[u8; USUAL_HEAD]>,
+    head: Head,
     sensitive: SensitiveValues,
     body: Buffered,
     context: Option<RequestContext>,
@@ -27,6 +25,35 @@ pub(crate) struct RequestCopy {
 
 /// The bytes of most heads. Those of the SDKs have some 600, and a token more.
 const USUAL_HEAD: usize = 1_024;
+
+/// The bytes of a head.
+struct Head {
+    few: [u8; USUAL_HEAD],
+    length: usize,
+    // In place of `few`.
+    many: Option<Box<[u8]>>,
+}
+
+impl Head {
+    fn new(length: usize) -> Self {
+        let many = (length > USUAL_HEAD).then(|| vec![0; length].into_boxed_slice());
+        Self { few: [0; USUAL_HEAD], length, many }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.many {
+            Some(many) => many,
+            None => self.few.get(..self.length).unwrap_or_default(),
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.many {
+            Some(many) => many,
+            None => self.few.get_mut(..self.length).unwrap_or_default(),
+        }
+    }
+}
 
 /// Marks a header whose value is one of the sensitive ones.
 const SENSITIVE: u32 = 1 << 31;
@@ -75,21 +102,24 @@ impl RequestCopy {
         let (headers, of_headers) =
             kept().map(of_header).fold((0, 0), |(count, sum), length| (count + 1, sum + length));
         let length = 3 * size_of::<u32>() + method.len() + uri_length + of_headers;
-        let mut head = SmallVec::with_capacity(length);
-        put_length(&mut head, headers, 0)?;
-        put_length(&mut head, method.len(), 0)?;
-        head.extend_from_slice(method.as_bytes());
-        put_length(&mut head, uri_length, 0)?;
-        parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+        let mut head = Head::new(length);
+        let room = &mut head.bytes_mut();
+        put_length(room, headers, 0)?;
+        put_length(room, method.len(), 0)?;
+        put(room, method.as_bytes())?;
+        put_length(room, uri_length, 0)?;
+        for part in parts {
+            put(room, part.as_bytes())?;
+        }
         for (name, value) in kept() {
-            put_length(&mut head, name.as_str().len(), 0)?;
+            put_length(room, name.as_str().len(), 0)?;
             if value.is_sensitive() {
-                put_length(&mut head, 0, SENSITIVE)?;
-                head.extend_from_slice(name.as_str().as_bytes());
+                put_length(room, 0, SENSITIVE)?;
+                put(room, name.as_str().as_bytes())?;
             } else {
-                put_length(&mut head, value.len(), 0)?;
-                head.extend_from_slice(name.as_str().as_bytes());
-                head.extend_from_slice(value.as_bytes());
+                put_length(room, value.len(), 0)?;
+                put(room, name.as_str().as_bytes())?;
+                put(room, value.as_bytes())?;
             }
         }
         let sensitive = SensitiveValues::of(kept().map(|(_, value)| value));
@@ -132,7 +162,7 @@ impl RequestCopy {
     }
 
     fn head(&self) -> Option<(Method, Uri, HeaderMap)> {
-        let mut rest = &*self.head;
+        let mut rest = self.head.bytes();
         let headers = take_u32(&mut rest)?;
         let method = take_u32(&mut rest)?;
         let method = Method::from_bytes(take(&mut rest, method as usize)?).ok()?;
@@ -161,9 +191,15 @@ impl fmt::Debug for RequestCopy {
     }
 }
 
-fn put_length(head: &mut SmallVec<[u8; USUAL_HEAD]>, length: usize, flag: u32) -> Option<()> {
+fn put_length(room: &mut &mut [u8], length: usize, flag: u32) -> Option<()> {
     let length = u32::try_from(length).ok().filter(|length| *length < SENSITIVE)?;
-    head.extend_from_slice(&(length | flag).to_ne_bytes());
+    put(room, &(length | flag).to_ne_bytes())
+}
+
+fn put(room: &mut &mut [u8], bytes: &[u8]) -> Option<()> {
+    let (to, rest) = mem::take(room).split_at_mut_checked(bytes.len())?;
+    to.copy_from_slice(bytes);
+    *room = rest;
     Some(())
 }
 
@@ -232,7 +268,7 @@ mod tests {
             .body(Payload::buffered("{}"))
             .unwrap();
         let copy = RequestCopy::of(&request, |_| false).unwrap();
-        let head = String::from_utf8_lossy(&copy.head);
+        let head = String::from_utf8_lossy(copy.head.bytes());
         assert!(head.contains("authorization") && !head.contains("hf_"), "{head}");
         let again: Request<Payload> = copy.request().unwrap();
         assert_eq!(again.headers(), request.headers());

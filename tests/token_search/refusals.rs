@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Refusals that no layer makes. They are there for layers and handlers of users.
-const WITHOUT_A_LAYER: [Refusal; 1] = [Refusal::ModelLoading];
+const WITHOUT_A_LAYER: [Refusal; 2] = [Refusal::AuditUnavailable, Refusal::ModelLoading];
 
 /// A request that is rejected.
 struct Rejected {

@@ -401,7 +401,10 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     ),
     (
         "settings of a layer outside of the token, which are made from its own arguments alone",
-        "cache::CacheKey cache::Cacheable cache::ClientControl cache::Freshness cache::MemoryTier \
+        "access_log::Content access_log::Emf access_log::EmfError access_log::Events \
+         access_log::Format access_log::FormatError access_log::Lines access_log::PseudonymKeyError \
+         access_log::Pseudonyms access_log::Sampling access_log::SamplingError \
+         cache::CacheKey cache::Cacheable cache::ClientControl cache::Freshness cache::MemoryTier \
          cache::RedisCache cache::Scope cache::ScopeFunction cache::SecondTier cache::SharedCalls \
          cache::Unauthorized clock::FakeClock clock::SharedClock limits::Allowance limits::Concurrency \
          limits::Limit limits::LimitError limits::LimitHeaders limits::MemoryStore limits::OutagePolicy \
@@ -420,13 +423,14 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     ),
     (
         "numbers and fixed words",
-        "body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
+        "access_log::Dimension access_log::Unit body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
          context::CacheOutcome context::StreamEnd context::Usage limits::LimitCounts limits::LimitState \
          limits::RedisCounts metrics::MetricInfo metrics::MetricKind metrics::MetricUnit \
-         metrics::Names record::GenAiAttribute record::GenAiConventions record::RequestOutcome \
+         metrics::Names record::GenAiAttribute record::GenAiConventions record::Needs record::RequestOutcome \
          rejection::Refusal",
     ),
     ("values that the program adds", "context::AddedValue"),
+    ("bodies, which are printed as their lengths", "record::Excerpt record::RecordedBody"),
     (
         "names of our own stages and models, ids of upstreams without the token, beside fixed words",
         "context::Attempt rejection::Violation stack::KeySetState stack::TargetState \

@@ -39,9 +39,7 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     object.text(member_name!("credential_id"), of.when(M::CredentialId, || record.credential_id()));
     if let Some(address) = of.when(M::ClientAddress, || record.client_address()) {
         object.push(member_name!("client_address"));
-        object.push(b"\"");
-        object.display(address);
-        object.push(b"\"");
+        object.address(address);
     }
     object.plain(member_name!("method"), of.when(M::Method, || Some(record.method())));
     object.text(member_name!("path"), of.when(M::Path, || Some(record.path())));

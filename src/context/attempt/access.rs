@@ -228,18 +228,21 @@ impl RequestContext {
     }
 }
 
-/// The headers in which upstreams return the id of a request, the most usual ones first.
+/// Returns the rank of a header in which upstreams return the id of a request. The most usual one is first.
 #[cfg(any(feature = "hf", feature = "upstream"))]
-const REQUEST_IDS: [&str; 8] = [
-    "x-request-id",
-    "request-id",
-    "inference-id",
-    "x-amzn-requestid",
-    "apigw-requestid",
-    "apim-request-id",
-    "x-amz-cf-id",
-    "cf-ray",
-];
+fn id_rank(name: &str) -> Option<u8> {
+    Some(match name {
+        "x-request-id" => 0,
+        "request-id" => 1,
+        "inference-id" => 2,
+        "x-amzn-requestid" => 3,
+        "apigw-requestid" => 4,
+        "apim-request-id" => 5,
+        "x-amz-cf-id" => 6,
+        "cf-ray" => 7,
+        _ => return None,
+    })
+}
 
 /// Returns the id that the upstream gave the request.
 #[cfg(any(feature = "hf", feature = "upstream"))]
@@ -247,7 +250,12 @@ fn upstream_request_id(headers: &HeaderMap, is_secret: impl Fn(&[u8]) -> bool) -
     /// Bytes of the longest id.
     const LONGEST: usize = 128;
     let legal = |id: &str| (1..=LONGEST).contains(&id.len()) && !id.contains([' ', '\t']);
-    let ids = REQUEST_IDS.into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
+    // One pass over the names, because most responses have one of the headers or none.
+    let ids = headers.iter().filter_map(|(name, value)| {
+        let rank = id_rank(name.as_str())?;
+        let id = value.to_str().ok().filter(|id| legal(id) && !is_secret(id.as_bytes()))?;
+        Some((rank, id))
+    });
     // A copy, because the value is a slice of the connection's read buffer.
-    ids.filter(|id| legal(id) && !is_secret(id.as_bytes())).map(Arc::from).next()
+    ids.min_by_key(|(rank, _)| *rank).map(|(_, id)| Arc::from(id))
 }
