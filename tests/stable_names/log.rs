@@ -120,7 +120,6 @@ fn each_member_of_a_line_is_named() {
         [
             "amzn_trace_id",
             "client_address",
-            "decisions",
             "first_token_us",
             "parent_span_id",
             "span_id",
