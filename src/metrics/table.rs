@@ -82,7 +82,7 @@ impl Metric {
 const GEN_AI: &[Label] = &[Operation, Provider, Model, Route];
 
 impl MetricInfo {
-    /// Every metric in the order of [`Metric`].
+    /// Every metric, grouped by what it counts.
     pub const ALL: &'static [Self] = &[
         Self::counter(Count, "Requests by how they ended.")
             .own("tower_inference_requests_total", "tower_inference.requests")
