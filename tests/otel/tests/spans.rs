@@ -202,7 +202,6 @@ async fn the_names_are_those_of_the_version() {
             [
                 "gen_ai.operation.name",
                 "gen_ai.provider.name",
-                "gen_ai.usage.cache_read.input_tokens",
                 "gen_ai.usage.input_tokens",
                 "gen_ai.usage.output_tokens",
             ]
