@@ -36,11 +36,12 @@ pub(super) fn start(
     time: SystemTime,
 ) -> Result<Started<TrailFile>, AuditError> {
     let place = Place::new(path.to_owned());
+    // Before a lock is made beside it.
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(AuditError::at(AuditFault::NotAFile, path.display()));
+    }
     let lock = place.lock()?;
     match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => {
-            Err(AuditError::at(AuditFault::NotAFile, path.display()))
-        }
         Ok(metadata) if metadata.len() > 0 => resume(place, lock, key, time),
         Ok(_) => begin(place, lock, key, time),
         Err(error) if error.kind() == io::ErrorKind::NotFound => begin(place, lock, key, time),

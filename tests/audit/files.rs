@@ -123,6 +123,7 @@ fn places_that_cannot_have_a_trail_are_named() {
     let folder = Folder::create();
     let open = |path: &std::path::Path| audit(path).open().unwrap_err().to_string();
     assert!(open(&folder.0).ends_with("it is not a regular file"));
+    assert!(!folder.0.with_extension("lock").exists());
     let missing = folder.0.join("none/audit.jsonl");
     assert!(open(&missing).contains("it cannot be written: no such file"));
     fs::write(folder.trail(), "hello\n").unwrap();
