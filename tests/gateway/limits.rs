@@ -88,7 +88,6 @@ async fn invalid_limits_exit_with_2() {
         ["--quota", "1/s"],
         ["--token-budget", "x"],
         ["--auth-failures", "0/s"],
-        ["--trusted-proxy", "10.0.0.1/8"],
     ] {
         let output = run(flags).await;
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
