@@ -4,6 +4,8 @@ mod crash;
 mod disk;
 mod files;
 mod forged;
+#[path = "../support/program.rs"]
+mod program;
 mod records;
 
 use std::{

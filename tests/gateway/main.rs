@@ -20,6 +20,8 @@ mod heads;
 mod limits;
 #[allow(dead_code, reason = "shared with the attacks")]
 mod process;
+#[path = "../support/program.rs"]
+mod program;
 mod proxy;
 mod ready;
 #[path = "../redis/server.rs"]
