@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{open_digest::OpenDigest, open_record::OpenRecord, prompt::prompt_of};
+use super::{open_record::OpenRecord, prompt::prompt_of};
 use crate::{
     body::{self, BodyEnd, Watch, WatchedBody},
     context::RequestContext,
@@ -22,21 +22,12 @@ pin_project! {
         body: B,
         // `None` when an outer layer counts or the request is not recorded.
         counter: Option<RequestContext>,
-        // `None` when no sink wants the digest, and once it is taken. Boxed because few layers have
-        // such a sink.
-        digest: OpenDigest,
     }
 }
 
 impl<B> RequestBody<B> {
     pub(super) const fn new(body: B, counter: Option<RequestContext>) -> Self {
-        Self { body, counter, digest: OpenDigest::none() }
-    }
-
-    /// Gives the digest of the body to `taker` at its end.
-    #[cfg(feature = "audit")]
-    pub(super) fn digested(self, taker: Option<RequestContext>) -> Self {
-        Self { digest: OpenDigest::new(taker), ..self }
+        Self { body, counter }
     }
 }
 
@@ -51,23 +42,32 @@ impl<B: Body> Body for RequestBody<B> {
         let this = self.project();
         let mut body = this.body;
         let polled = ready!(body.as_mut().poll_frame(cx));
-        if let (Some(counter), Some(Ok(frame))) = (this.counter, &polled)
-            && let Some(data) = frame.data_ref()
-        {
+        let Some(counter) = this.counter else { return Poll::Ready(polled) };
+        let data = match &polled {
+            Some(Ok(frame)) => frame.data_ref(),
+            Some(Err(_)) => return Poll::Ready(polled),
+            None => None,
+        };
+        if let Some(data) = data {
             counter.add_bytes_in(data.remaining() as u64);
-            if let Some(prompt) = prompt_of(counter) {
-                prompt.lock().chunks(data);
+        }
+        if let Some(prompt) = prompt_of(counter) {
+            let mut prompt = prompt.lock();
+            if let Some(data) = data {
+                prompt.chunks(data);
+            }
+            if polled.is_none() || body.is_end_stream() {
+                prompt.end();
             }
         }
-        this.digest.take(&polled, body.is_end_stream());
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
         let ended = self.body.is_end_stream();
-        if ended {
-            // Nobody polls such a body.
-            self.digest.note_empty();
+        // Nobody polls such a body.
+        if ended && let Some(prompt) = self.counter.as_ref().and_then(prompt_of) {
+            prompt.lock().end();
         }
         ended
     }

@@ -200,12 +200,7 @@ where
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
         let counter = record.byte_counter();
-        let inner = self.inner.call(request.map(|body| {
-            let body = RequestBody::new(body, counter);
-            #[cfg(feature = "audit")]
-            let body = body.digested(record.digest_taker());
-            body
-        }));
+        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
         ResponseFuture::new(inner, record)
     }
 }

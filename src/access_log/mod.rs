@@ -215,11 +215,6 @@ mod future;
 mod layer;
 mod lines;
 mod loss;
-#[cfg(not(feature = "audit"))]
-#[path = "no_digest.rs"]
-mod open_digest;
-#[cfg(feature = "audit")]
-mod open_digest;
 mod open_record;
 mod prompt;
 mod pseudonyms;

@@ -65,7 +65,10 @@ impl OpenRecord {
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
         if let Some(prompt) = Capture::new(needs.prompt_bytes, needs.prompt_digest, headers) {
-            set_prompt(&context, prompt);
+            match prompt_of(&context) {
+                Some(outer) => outer.lock().extend(needs.prompt_bytes, needs.prompt_digest),
+                None => set_prompt(&context, prompt),
+            }
         }
         let user_agent = if needs.user_agent { headers.get(USER_AGENT).cloned() } else { None };
         let observation = Observation {
@@ -85,8 +88,7 @@ impl OpenRecord {
             first_byte_after: None,
             first_token_after: None,
             bytes_out: 0,
-            #[cfg(feature = "audit")]
-            digests_payload: settings.digests_payload,
+            digests_prompt: needs.prompt_digest,
         };
         Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
     }
@@ -95,13 +97,6 @@ impl OpenRecord {
     pub(super) fn byte_counter(&self) -> Option<RequestContext> {
         let context = &self.0.as_ref()?.observation.context;
         context.claim_bytes_in().then(|| context.clone())
-    }
-
-    /// The context that takes the digest of the request body. `None` when no sink wants it.
-    #[cfg(feature = "audit")]
-    pub(super) fn digest_taker(&self) -> Option<RequestContext> {
-        let observation = &self.0.as_ref()?.observation;
-        observation.digests_payload.then(|| observation.context.clone())
     }
 
     pub(super) fn method(&self) -> Option<&Method> {

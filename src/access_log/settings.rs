@@ -14,8 +14,6 @@ pub(super) struct Settings {
     pub(super) sinks: Vec<Arc<dyn RecordSink>>,
     pub(super) scrubbers: Vec<Scrubber>,
     pub(super) clock: SharedClock,
-    #[cfg(feature = "audit")]
-    pub(super) digests_payload: bool,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
     /// Of all sinks together.
@@ -28,8 +26,6 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(sink: impl RecordSink) -> Self {
         Self {
-            #[cfg(feature = "audit")]
-            digests_payload: sink.wants_payload_digest(),
             needs: sink.needs(),
             sinks: vec![Arc::new(sink)],
             scrubbers: Vec::new(),
@@ -43,10 +39,6 @@ impl Settings {
 
     pub(super) fn add(&mut self, sink: impl RecordSink) {
         self.needs = self.needs.or(sink.needs());
-        #[cfg(feature = "audit")]
-        {
-            self.digests_payload |= sink.wants_payload_digest();
-        }
         self.sinks.push(Arc::new(sink));
     }
 }

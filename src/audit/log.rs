@@ -60,15 +60,11 @@ impl AuditLog {
 
 impl RecordSink for AuditLog {
     fn needs(&self) -> Needs {
-        Needs::NONE
+        Needs { prompt_digest: true, ..Needs::NONE }
     }
 
     fn accepts_requests(&self) -> bool {
         self.handle.queue.accepts_requests()
-    }
-
-    fn wants_payload_digest(&self) -> bool {
-        true
     }
 
     fn arrived(&self) {

@@ -19,8 +19,6 @@ use super::{
     trace::{AmznTraceId, SpanId, TraceContext, TraceId},
     usage::Usage,
 };
-#[cfg(feature = "audit")]
-use crate::sha256::Digest;
 use crate::{identity::Identity, lock::Lock};
 
 /// The state that all clones of a context share.
@@ -85,10 +83,6 @@ pub(super) struct ContextFields {
     pub(super) attempt_list: Lock<AttemptList>,
     // Whether layers record the attempts, give them spans and trace headers.
     pub(super) attempts_observed: AtomicU8,
-    // Set once the request body has ended. `None` when it had no bytes. Boxed because few requests
-    // have one.
-    #[cfg(feature = "audit")]
-    pub(super) payload_digest: OnceLock<Option<Box<Digest>>>,
     pub(super) added_values: Lock<Vec<(&'static str, AddedValue)>>,
     // Whether a deadline of the upstream cut the response.
     #[cfg(any(feature = "access-log", feature = "upstream"))]

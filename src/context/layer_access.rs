@@ -18,8 +18,6 @@ use super::{
 };
 #[cfg(feature = "hf")]
 use crate::lock::Lock;
-#[cfg(feature = "audit")]
-use crate::sha256::Digest;
 
 #[cfg(feature = "request-id")]
 use super::{
@@ -262,20 +260,6 @@ impl RequestContext {
     #[cfg(feature = "access-log")]
     pub(crate) fn added_values(&self) -> Vec<(&'static str, AddedValue)> {
         self.fields.added_values.lock().clone()
-    }
-
-    /// Returns the digest of the request body once it was read to its end. The inner `None` is that of
-    /// a body without bytes.
-    #[cfg(feature = "audit")]
-    pub(crate) fn payload_digest(&self) -> Option<Option<&Digest>> {
-        self.fields.payload_digest.get().map(Option::as_deref)
-    }
-
-    /// Sets the digest of the request body. Keeps the first value, which is that of the outermost
-    /// layer.
-    #[cfg(feature = "audit")]
-    pub(crate) fn set_payload_digest(&self, digest: Option<Digest>) {
-        let _already = self.fields.payload_digest.set(digest.map(Box::new));
     }
 
     /// Returns whether a deadline of the upstream cut the response.

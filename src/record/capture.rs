@@ -12,6 +12,7 @@ pub(crate) struct Capture {
     max_bytes: usize,
     total: u64,
     digest: Option<Context>,
+    is_whole: bool,
     coding: Option<HeaderValue>,
 }
 
@@ -27,8 +28,24 @@ impl Capture {
             max_bytes,
             total: 0,
             digest: digest.then(|| Context::new(&SHA256)),
+            is_whole: false,
             coding: coding.filter(|coding| *coding != "identity").cloned(),
         })
+    }
+
+    /// Takes what another layer needs too. What has passed is gone.
+    pub(crate) fn extend(&mut self, max_bytes: usize, digest: bool) {
+        if self.total == 0 && !self.is_whole {
+            self.max_bytes = self.max_bytes.max(max_bytes);
+            if digest {
+                self.digest.get_or_insert_with(|| Context::new(&SHA256));
+            }
+        }
+    }
+
+    /// Notes that the body has come to its end.
+    pub(crate) const fn end(&mut self) {
+        self.is_whole = true;
     }
 
     pub(crate) fn data(&mut self, data: &[u8]) {
@@ -75,6 +92,10 @@ impl Capture {
         self.coding.as_ref().map(|coding| coding.to_str().unwrap_or("unknown"))
     }
 
+    pub(super) const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     pub(super) fn digest(&self) -> Option<[u8; 32]> {
         let digest = self.digest.clone()?.finish();
         digest.as_ref().try_into().ok()
@@ -96,6 +117,22 @@ mod tests {
         }
         assert_eq!((capture.start().len(), capture.total()), (1_000, 50 * 333));
         assert!(Capture::new(0, false, &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn a_second_layer_gets_what_it_needs_of_a_body_that_has_not_begun() {
+        let mut capture = Capture::new(2, false, &HeaderMap::new()).unwrap();
+        capture.extend(4, true);
+        capture.data(b"abcdef");
+        capture.end();
+        assert_eq!((capture.start(), capture.is_whole()), (&b"abcd"[..], true));
+        assert_eq!(capture.digest().map(|digest| digest[0]), Some(0xbe));
+
+        let mut begun = Capture::new(2, false, &HeaderMap::new()).unwrap();
+        begun.data(b"a");
+        begun.extend(4, true);
+        begun.data(b"bcdef");
+        assert_eq!((begun.start(), begun.digest()), (&b"ab"[..], None));
     }
 
     #[test]

@@ -51,21 +51,18 @@ mod gen_ai;
 mod needs;
 mod observation;
 mod outcome;
-#[cfg(feature = "audit")]
 mod payload_digest;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
 mod sink;
 mod spans;
 
-#[cfg(feature = "audit")]
-#[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
-pub use self::payload_digest::PayloadDigest;
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
     needs::Needs,
     outcome::RequestOutcome,
+    payload_digest::PayloadDigest,
     record::Record,
     sink::RecordSink,
 };

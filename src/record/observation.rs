@@ -30,7 +30,6 @@ pub(crate) struct Observation {
     /// The first token of the response text, by the tap.
     pub(crate) first_token_after: Option<Duration>,
     pub(crate) bytes_out: u64,
-    /// Whether a sink wants the digest of the request body.
-    #[cfg(feature = "audit")]
-    pub(crate) digests_payload: bool,
+    /// Whether a sink of the layer needs the digest of the request body.
+    pub(crate) digests_prompt: bool,
 }

@@ -7,11 +7,9 @@ use std::{
 
 use http::{StatusCode, Version};
 
-#[cfg(feature = "audit")]
-use super::payload_digest::PayloadDigest;
 use super::{
     body::RecordedBody, cut::cut, gen_ai::operation_of, observation::Observation,
-    outcome::RequestOutcome,
+    outcome::RequestOutcome, payload_digest::PayloadDigest,
 };
 use crate::{
     context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
@@ -218,19 +216,16 @@ impl Record<'_> {
         self.observation.context.bytes_in()
     }
 
-    /// Returns the digest of the request body. `None` when no sink of the layer [wants] it.
-    ///
-    /// [wants]: super::RecordSink::wants_payload_digest
-    #[cfg(feature = "audit")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
+    /// Returns the digest of the request body. `None` unless a sink [needs](super::Needs::prompt_digest) it.
     #[must_use]
     pub fn payload_digest(&self) -> Option<PayloadDigest> {
-        let context = &self.observation.context;
-        self.observation.digests_payload.then(|| match context.payload_digest() {
-            Some(Some(digest)) => PayloadDigest::Sha256(*digest.bytes()),
-            Some(None) => PayloadDigest::Empty,
-            None if context.bytes_in() > 0 => PayloadDigest::Partial,
-            None => PayloadDigest::Unread,
+        let capture =
+            self.observation.prompt.as_ref().filter(|_| self.observation.digests_prompt)?;
+        Some(match (capture.is_whole(), capture.total(), capture.digest()) {
+            (true, 0, _) => PayloadDigest::Empty,
+            (false, 0, _) => PayloadDigest::Unread,
+            (true, _, Some(digest)) => PayloadDigest::Sha256(digest),
+            (..) => PayloadDigest::Partial,
         })
     }
 

@@ -25,16 +25,6 @@ pub trait RecordSink: Send + Sync + 'static {
         Needs::default()
     }
 
-    /// Returns whether [`Record::payload_digest`] is wanted. Called once when the sink is added to a
-    /// layer.
-    ///
-    /// Defaults to false. The digest costs a hash of each request body while it is read.
-    #[cfg(feature = "audit")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "audit")))]
-    fn wants_payload_digest(&self) -> bool {
-        false
-    }
-
     /// Notes the arrival of a request that is recorded. Exactly one call of
     /// [`record`](Self::record) follows for each.
     fn arrived(&self) {}
