@@ -23,6 +23,7 @@ use tower_inference::{
     model::Profile,
     model_rules::{ModelRule, ModelRules, ModelRulesLayer},
     payload::PayloadLayer,
+    record::{Record, RecordSink},
     rejection::RejectionFormat,
     request_id::RequestIdLayer,
     route::RouteLayer,
@@ -52,6 +53,8 @@ pub struct Form {
 
 /// The layers of a gateway.
 pub struct Layers {
+    /// A sink beside the log.
+    pub sink: Option<FullSink>,
     pub route: Option<RouteLayer>,
     pub auth: AuthLayer,
     pub throttle: ThrottleLayer,
@@ -63,6 +66,17 @@ pub struct Layers {
     pub upstream: UpstreamLayer,
 }
 
+/// A sink that must have each record and cannot take one.
+pub struct FullSink;
+
+impl RecordSink for FullSink {
+    fn accepts_requests(&self) -> bool {
+        false
+    }
+
+    fn record(&self, _record: &Record<'_>) {}
+}
+
 impl Layers {
     fn new(issuer: &TestIssuer, profile: &Profile) -> Self {
         let chats = AccessRule::new("chats", Callers::new()).path("/v1/*");
@@ -72,6 +86,7 @@ impl Layers {
         let wait = Duration::from_millis(200);
         let rules = ModelRules::new().allow(ModelRule::new(["org/demo"]).any_provider());
         Self {
+            sink: None,
             route: None,
             auth,
             throttle: ThrottleLayer::new(Limit::per_identity(requests)),
@@ -127,6 +142,10 @@ impl Served {
             AccessLogLayer::sink(Events::new().more_fields(more).unwrap())
         } else {
             AccessLogLayer::lines(sink.clone(), Format::json().more_fields(more).unwrap())
+        };
+        let access_log = match layers.sink {
+            Some(sink) => access_log.and(sink),
+            None => access_log,
         };
         let gateway = Stack::new()
             .around(SignedBodyLayer::new())

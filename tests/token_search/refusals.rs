@@ -26,14 +26,14 @@ use tower_inference::{
 
 use crate::{
     TOKENS,
-    gateway::{CHAT, Form, Layers, Served},
+    gateway::{CHAT, Form, FullSink, Layers, Served},
     leak::leak,
     log::listen,
     upstream::{Script, Upstream, echoing_headers},
 };
 
 /// Refusals that no layer makes. They are there for layers and handlers of users.
-const WITHOUT_A_LAYER: [Refusal; 2] = [Refusal::AuditUnavailable, Refusal::ModelLoading];
+const WITHOUT_A_LAYER: [Refusal; 1] = [Refusal::ModelLoading];
 
 /// A request that is rejected.
 struct Rejected {
@@ -143,6 +143,10 @@ fn of_a_caller() -> Vec<Rejected> {
         Rejected {
             body: r#"{"model":"org/demo","messages":[{}]}"#.to_owned(),
             ..rejected(Refusal::InvalidPayload)
+        },
+        Rejected {
+            change: |layers, _| layers.sink = Some(FullSink),
+            ..rejected(Refusal::AuditUnavailable)
         },
         Rejected {
             change: |layers, _| layers.upstream = UpstreamLayer::new().max_in_flight(0),
