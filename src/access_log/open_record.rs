@@ -18,9 +18,8 @@ use super::{
 use crate::{
     body::{BodyEnd, Watch as _},
     context::{AttemptObserver, RequestContext},
-    model::Profile,
     peer::PeerAddress,
-    record::{self, Capture, Ends, Observation, Record, RequestOutcome},
+    record::{self, Capture, Ends, Observation, Record, RequestOutcome, operation_of_request},
     secret::REDACTED,
     tap::Tap,
 };
@@ -60,7 +59,9 @@ impl OpenRecord {
             clock: settings.clock.clone(),
             arrived_at,
             spans,
-            operation: if spans { operation(request) } else { None },
+            operation: spans
+                .then(|| operation_of_request(request.method(), request.uri().path()))
+                .flatten(),
         });
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
@@ -219,10 +220,6 @@ impl Open {
 }
 
 /// Returns what a request asks a model for. The path decides.
-fn operation<B>(request: &Request<B>) -> Option<&'static str> {
-    record::operation_of(Profile::compatible().form(request.uri().path()))
-}
-
 fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

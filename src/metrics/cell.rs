@@ -9,13 +9,15 @@ use metrics::{Counter, Histogram, SharedString};
 use super::{
     end::End,
     label::Label,
-    operation::operation,
     register::{Registrar, Values},
     slots::Slots,
     table::Metric,
     tokens::TokenHandles,
 };
-use crate::context::{CacheOutcome, Usage};
+use crate::{
+    context::{CacheOutcome, Usage},
+    record::operation_of_path,
+};
 
 /// Ends of one route and model whose handles are kept. The others are looked up by the recorder.
 const MAX_ENDS: usize = 32;
@@ -150,10 +152,12 @@ impl Cell {
     }
 
     fn values(&self) -> [(Label, SharedString); 3] {
+        // A route with a name of the program's own has none.
+        let operation = operation_of_path(&self.route).unwrap_or_default();
         [
             (Label::Route, SharedString::from_shared(Arc::clone(&self.route))),
             (Label::Model, SharedString::from_shared(Arc::clone(&self.model))),
-            (Label::Operation, SharedString::const_str(operation(&self.route))),
+            (Label::Operation, SharedString::const_str(operation)),
         ]
     }
 }

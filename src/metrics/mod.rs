@@ -53,7 +53,6 @@ mod info;
 mod label;
 mod live;
 mod names;
-mod operation;
 mod register;
 mod sink;
 mod slots;

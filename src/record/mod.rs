@@ -57,6 +57,8 @@ mod record;
 mod sink;
 mod spans;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::gen_ai::operation_of_path;
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
@@ -67,6 +69,6 @@ pub use self::{
     sink::RecordSink,
 };
 pub(crate) use self::{
-    capture::Capture, gen_ai::operation_of, observation::Observation, outcome::Ends,
+    capture::Capture, gen_ai::operation_of_request, observation::Observation, outcome::Ends,
     spans::finish as finish_span,
 };

@@ -8,13 +8,12 @@ use std::{
 use http::{StatusCode, Version};
 
 use super::{
-    body::RecordedBody, cut::cut, gen_ai::operation_of, observation::Observation,
+    body::RecordedBody, cut::cut, gen_ai::operation_of_request, observation::Observation,
     outcome::RequestOutcome, payload_digest::PayloadDigest,
 };
 use crate::{
     context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
     identity::{Identity, Principal},
-    model::Profile,
     secret::{REDACTED, Scrubber},
 };
 
@@ -133,11 +132,11 @@ impl Record<'_> {
     /// Returns the operation by the path, as OpenTelemetry names it in `gen_ai.operation.name`: `chat`,
     /// `text_completion`, `embeddings`, `generate_content`, `rerank` or `sentence_similarity`.
     ///
-    /// `None` for a path that is no known route of inference.
+    /// `None` for a method other than POST and for a path that is no known route of inference.
     #[must_use]
     pub fn operation(&self) -> Option<&'static str> {
         let path = self.observation.path.as_ref()?.path();
-        operation_of(Profile::compatible().form(path))
+        operation_of_request(&self.observation.method, path)
     }
 
     /// Returns the address of the client. `None` unless the layer [reads it].

@@ -63,9 +63,7 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("server.port", In::Both, YES, |record, _| {
         Value::number(record.upstream().and_then(|upstream| host_and_port(upstream).1))
     }),
-    ("gen_ai.operation.name", In::Both, YES, |record, _| {
-        Value::text(record.route().and_then(operation))
-    }),
+    ("gen_ai.operation.name", In::Both, YES, |record, _| Value::text(record.operation())),
     ("gen_ai.provider.name", In::Both, YES, |record, _| {
         Value::text(record.upstream().map(provider))
     }),
@@ -218,22 +216,6 @@ fn seconds<'a>(time: Option<Duration>) -> Value<'a> {
     time.map_or(Value::None, |time| Value::Decimal(time.as_secs_f64()))
 }
 
-/// Returns the name of the operation of a known route. Other routes have none.
-fn operation(route: &str) -> Option<&'static str> {
-    let end = |ends: &[&str]| ends.iter().any(|end| route.ends_with(end));
-    if end(&["/chat/completions", "/v1/messages", "/v1/responses"]) {
-        Some("chat")
-    } else if end(&["/completions", "/completion", "/generate", "/generate_stream", "/infill"]) {
-        Some("text_completion")
-    } else if end(&["/embeddings", "/embedding", "/embed", "/embed_all", "/embed_sparse"])
-        || end(&["/pipeline/feature-extraction"])
-    {
-        Some("embeddings")
-    } else {
-        None
-    }
-}
-
 /// Returns the provider of an upstream: a well-known name or the host.
 fn provider(upstream: &str) -> &str {
     let host = host_and_port(upstream).0;
@@ -279,20 +261,6 @@ mod tests {
         }
         assert_eq!(host_and_port("https://[::1]"), ("[::1]", Some(443)));
         assert_eq!(host_and_port("http://a:8000"), ("a", Some(8_000)));
-    }
-
-    #[test]
-    fn known_routes_have_operations() {
-        for (route, expected) in [
-            ("/v1/chat/completions", Some("chat")),
-            ("/models/{model}/v1/chat/completions", Some("chat")),
-            ("/v1/completions", Some("text_completion")),
-            ("/embed", Some("embeddings")),
-            ("/v1/responses/input_tokens", None),
-            ("/rerank", None),
-        ] {
-            assert_eq!(operation(route), expected, "{route}");
-        }
     }
 
     #[test]
