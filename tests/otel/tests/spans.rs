@@ -184,11 +184,17 @@ async fn a_request_that_is_no_inference_has_attempts_alone() {
     assert_eq!(exporter.spans().len(), 2);
 }
 
+/// A response whose usage has each part.
+const DETAILED: &str = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],
+"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":1}}}"#;
+
 #[tokio::test]
 async fn the_names_are_those_of_the_version() {
     for conventions in [GenAiConventions::V1_41, GenAiConventions::Latest] {
         let exporter = Exporter::start();
-        let upstream = TestUpstream::new(TestResponse::chat("an answer"));
+        let upstream = TestUpstream::new(TestResponse::json(
+            serde_json::from_str::<serde_json::Value>(DETAILED).unwrap(),
+        ));
         let log = AccessLogLayer::sink(|_: &Record<'_>| {}).spans(conventions);
         let layers = (log, UpstreamLayer::new(), HfTokenLayer::stage(stage("a")));
         send(layers.layer(upstream), chat()).await;
@@ -202,8 +208,10 @@ async fn the_names_are_those_of_the_version() {
             [
                 "gen_ai.operation.name",
                 "gen_ai.provider.name",
+                "gen_ai.usage.cache_read.input_tokens",
                 "gen_ai.usage.input_tokens",
                 "gen_ai.usage.output_tokens",
+                "gen_ai.usage.reasoning.output_tokens",
             ]
         );
     }
