@@ -221,6 +221,14 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
     }
 }
 
+#[cfg(feature = "access-log")]
+impl<B, W: Watch> WatchedBody<B, W> {
+    /// Returns the watch.
+    pub(crate) fn watch_mut(self: Pin<&mut Self>) -> &mut W {
+        &mut self.project().guard.watch
+    }
+}
+
 impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
     type Data = Bytes;
     type Error = B::Error;

@@ -115,7 +115,11 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let mut body = self.project().body;
+        body.as_mut().watch_mut().record.enter_service();
+        let polled = body.as_mut().poll_frame(cx);
+        body.watch_mut().record.leave_service();
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

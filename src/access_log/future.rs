@@ -55,7 +55,10 @@ where
         let this = self.project();
         let result = match this.state.project() {
             StateProj::Pass { inner } => {
-                ready!(inner.poll(cx)).map(|response| response.map(body::ResponseBody::inner))
+                this.record.enter_service();
+                let polled = inner.poll(cx);
+                this.record.leave_service();
+                ready!(polled).map(|response| response.map(body::ResponseBody::inner))
             }
             StateProj::Reject { pending } => match pending.take() {
                 Some(pending) => Ok(pending.respond()),

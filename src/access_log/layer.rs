@@ -187,7 +187,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // Before the call, so that a panic inside it leaves a record too.
-        let record = match &self.settings {
+        let mut record = match &self.settings {
             Some(settings) => OpenRecord::new(settings, &mut request),
             None => OpenRecord::none(),
         };
@@ -200,7 +200,9 @@ where
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
         let counter = record.byte_counter();
+        record.enter_service();
         let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
+        record.leave_service();
         ResponseFuture::new(inner, record)
     }
 }

@@ -4,7 +4,6 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -35,6 +34,8 @@ struct Open {
     observation: Observation,
     // Reads the response unless an inner layer does.
     tap: Option<Tap>,
+    // Whether the inner service, its future or its body runs at this moment.
+    is_in_service: bool,
 }
 
 impl OpenRecord {
@@ -91,7 +92,12 @@ impl OpenRecord {
             bytes_out: 0,
             digests_prompt: needs.prompt_digest,
         };
-        Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
+        Self(Some(Box::new(Open {
+            settings: Arc::clone(settings),
+            observation,
+            tap: None,
+            is_in_service: false,
+        })))
     }
 
     /// The context that counts the bytes of the request body. `None` when another layer counts them.
@@ -102,6 +108,22 @@ impl OpenRecord {
 
     pub(super) fn method(&self) -> Option<&Method> {
         self.0.as_ref().map(|open| &open.observation.method)
+    }
+
+    /// Notes that the inner service runs. Its panic is the only way not to [leave](Self::leave_service) it.
+    ///
+    /// A layer outside may catch the panic and drop the request later, when the thread no longer panics. Another
+    /// request of the same task may be dropped while it does.
+    pub(super) fn enter_service(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.is_in_service = true;
+        }
+    }
+
+    pub(super) fn leave_service(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.is_in_service = false;
+        }
     }
 
     pub(super) fn take(&mut self) -> Self {
@@ -160,8 +182,7 @@ impl OpenRecord {
             let prompt = prompt_of(&open.observation.context);
             open.observation.prompt = prompt.map(|prompt| prompt.lock().clone());
         }
-        // A client that leaves drops the request, and so does a panic.
-        let panicked = end == BodyEnd::Cancelled && thread::panicking();
+        let panicked = end == BodyEnd::Cancelled && open.is_in_service;
         let context = &open.observation.context;
         let ends = Ends {
             body: end,
@@ -219,7 +240,6 @@ impl Open {
     }
 }
 
-/// Returns what a request asks a model for. The path decides.
 fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

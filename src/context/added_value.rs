@@ -8,7 +8,7 @@ pub enum AddedValue {
     Text(Cow<'static, str>),
     /// A whole number.
     Integer(i64),
-    /// A number. It is finite, because JSON has no other.
+    /// A number. One that is not finite is written as its text, because JSON has no such number.
     Float(f64),
     /// A flag.
     Flag(bool),
@@ -29,6 +29,12 @@ impl From<String> for AddedValue {
     }
 }
 
+impl From<i32> for AddedValue {
+    fn from(number: i32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
 impl From<i64> for AddedValue {
     fn from(number: i64) -> Self {
         Self::Integer(number)
@@ -41,10 +47,23 @@ impl From<u32> for AddedValue {
     }
 }
 
+impl From<u64> for AddedValue {
+    /// A number beyond [`i64::MAX`] becomes its text.
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::from(number.to_string()), Self::Integer)
+    }
+}
+
+impl From<usize> for AddedValue {
+    /// A number beyond [`i64::MAX`] becomes its text.
+    fn from(number: usize) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::from(number.to_string()), Self::Integer)
+    }
+}
+
 impl From<f64> for AddedValue {
-    /// A number that is not finite becomes its text.
     fn from(number: f64) -> Self {
-        if number.is_finite() { Self::Float(number) } else { Self::from(number.to_string()) }
+        Self::Float(number)
     }
 }
 

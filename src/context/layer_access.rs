@@ -277,10 +277,16 @@ impl RequestContext {
     /// Removes the results of an attempt, so that another one can follow.
     #[cfg(feature = "fallback")]
     pub(crate) fn forget_attempt(&self) {
-        *self.fields.refusal.lock() = None;
-        self.fields.rejected_layers.store(0, Relaxed);
         self.fields.upstream_state.store(UpstreamState::code(None), Relaxed);
         self.fields.upstream_status.store(0, Relaxed);
+        self.forget_failure();
+    }
+
+    /// Removes a failure that the client does not get, and what was read from its response.
+    #[cfg(any(feature = "cache", feature = "fallback"))]
+    pub(crate) fn forget_failure(&self) {
+        *self.fields.refusal.lock() = None;
+        self.fields.rejected_layers.store(0, Relaxed);
         #[cfg(any(feature = "access-log", feature = "upstream"))]
         self.fields.timed_out.store(false, Relaxed);
         self.forget_response();
@@ -373,7 +379,7 @@ impl RequestContext {
     /// Removes what was read from an earlier response, so that a tap reads the next one.
     ///
     /// A retry from outside comes with the same context.
-    #[cfg(any(feature = "fallback", feature = "throttle"))]
+    #[cfg(any(feature = "cache", feature = "fallback", feature = "throttle"))]
     pub(crate) fn forget_response(&self) {
         *self.fields.usage.lock() = None;
         self.set_generated_tokens(0, 0);

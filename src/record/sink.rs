@@ -21,6 +21,26 @@ pub trait RecordSink: Send + Sync + 'static {
 
     /// Returns which parts of a request this sink records beside the others. Called once when the layer is
     /// built. Defaults to [`Needs::default`].
+    ///
+    /// ```
+    /// use tower_inference::record::{Needs, Record, RecordSink};
+    ///
+    /// struct Prompts;
+    ///
+    /// impl RecordSink for Prompts {
+    ///     fn needs(&self) -> Needs {
+    ///         let mut needs = Needs::default();
+    ///         needs.prompt_bytes = 1_024;
+    ///         needs
+    ///     }
+    ///
+    ///     fn record(&self, record: &Record<'_>) {
+    ///         let prompt = record.prompt().and_then(|prompt| prompt.excerpt(1_024));
+    ///         println!("{:?}", prompt.map(|prompt| prompt.cut_bytes));
+    ///     }
+    /// }
+    /// # assert_eq!(Prompts.needs().prompt_bytes, 1_024);
+    /// ```
     fn needs(&self) -> Needs {
         Needs::default()
     }

@@ -181,6 +181,47 @@ fn a_panic_that_unwinds_through_is_recorded() {
     assert_eq!(log.end(), end("panicked", 200, 0));
 }
 
+/// As a layer outside does that turns panics into responses.
+#[test]
+fn a_panic_that_is_caught_before_the_request_is_dropped_is_recorded() {
+    let log = Log::new();
+    let mut service = log
+        .layer
+        .layer(service_fn(|_: Request<RequestBody<Empty<Bytes>>>| async { panic!("scripted") }));
+    let mut future = Box::pin(service.call(get("/")));
+    let mut cx = Context::from_waker(Waker::noop());
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _never: Poll<Result<Response<ResponseBody<ScriptedBody>>, Infallible>> =
+            future.as_mut().poll(&mut cx);
+    }));
+    panicked.unwrap_err();
+    drop(future);
+    assert_eq!(log.end(), end("panicked", 0, 0));
+
+    let log = Log::new();
+    let service = log.layer.layer(answering(|_| Response::new(Panics)));
+    let mut body = Box::pin(now(service.oneshot(get("/"))).unwrap().into_body());
+    catch_unwind(AssertUnwindSafe(|| drop(body.as_mut().poll_frame(&mut cx)))).unwrap_err();
+    drop(body);
+    assert_eq!(log.end(), end("panicked", 200, 0));
+}
+
+#[test]
+fn a_request_that_is_dropped_by_the_panic_of_another_one_is_cancelled() {
+    let log = Log::new();
+    let mut service = log.layer.layer(service_fn(|_: Request<RequestBody<Empty<Bytes>>>| {
+        std::future::pending::<Result<Response<ScriptedBody>, Infallible>>()
+    }));
+    let mut waiting = Box::pin(service.call(get("/")));
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    catch_unwind(AssertUnwindSafe(move || {
+        let _waiting = waiting;
+        panic!("scripted");
+    }))
+    .unwrap_err();
+    assert_eq!(log.end(), end("cancelled", 0, 0));
+}
+
 #[derive(Debug)]
 struct Panics;
 

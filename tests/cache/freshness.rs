@@ -3,6 +3,7 @@
 use tokio::sync::Semaphore;
 use tower_inference::{
     cache::{ClientControl, Freshness, Unauthorized},
+    context::CacheOutcome,
     rejection::{Refusal, Rejection, RejectionFormat},
 };
 
@@ -299,11 +300,21 @@ async fn a_stale_entry_replaces_errors() {
             body_of(&layer, &upstream, plain()).await;
             clock.advance(SECOND * 310);
             for _ in 0..2 {
-                let response = layer.layer(upstream.clone()).oneshot(plain()).await;
-                let stale = response.is_ok_and(|response| {
-                    response.status() == StatusCode::OK && status(&response) == "hit; ttl=-10"
+                let request = plain();
+                let context = context(&request);
+                let response = layer.layer(upstream.clone()).oneshot(request).await;
+                let stale = response.as_ref().is_ok_and(|response| {
+                    response.status() == StatusCode::OK && status(response) == "hit; ttl=-10"
                 });
                 assert_eq!(stale, stands_in, "{number}");
+                if let Ok(response) = response {
+                    text(response).await;
+                }
+                // The record of such a request is that of a hit.
+                let outcome = context.outcome();
+                assert_eq!(outcome.cache == Some(CacheOutcome::Hit), stands_in, "{number}");
+                let rejection = (number == 2 && !stands_in).then_some("upstream-timeout");
+                assert_eq!(outcome.rejection, rejection, "{number}");
             }
             assert_eq!(upstream.calls(), 3);
             // The entry has expired.

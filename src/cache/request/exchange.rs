@@ -99,6 +99,13 @@ impl Exchange {
         self.hit_at(entry, self.engine.now())
     }
 
+    /// Responds with an entry in place of a failure of the upstream. Its record is that of a hit, and keeps
+    /// the attempts.
+    pub(super) fn stand_in<R>(&self, entry: Entry) -> Response<ResponseBody<R>> {
+        self.context.forget_failure();
+        self.hit(entry)
+    }
+
     pub(super) fn hit_at<R>(&self, entry: Entry, now: Duration) -> Response<ResponseBody<R>> {
         self.record(CacheOutcome::Hit, CacheEvent::Hit);
         self.counters.add_bytes(entry.length() as u64);

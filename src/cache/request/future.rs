@@ -126,7 +126,7 @@ where
                         Err(_) => exchange.stale.take(),
                     };
                     let response = match entry {
-                        Some(entry) => Ok(exchange.hit(entry)),
+                        Some(entry) => Ok(exchange.stand_in(entry)),
                         None => outcome.map(|response| exchange.pass(response)),
                     };
                     *slot = None;

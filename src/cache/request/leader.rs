@@ -131,9 +131,15 @@ impl Leader {
     {
         let outcome = match event {
             FlightEvent::Head(head) => {
-                let entry = head.found.clone().or_else(|| self.exchange.fallback(head.status));
-                return Ok(match entry {
-                    Some(entry) => self.exchange.hit(entry),
+                if let Some(entry) = &head.found {
+                    return Ok(self.exchange.hit(entry.clone()));
+                }
+                return Ok(match self.exchange.fallback(head.status) {
+                    Some(entry) => {
+                        // Its results are those of the failure.
+                        drop(self.merge);
+                        self.exchange.stand_in(entry)
+                    }
                     None => self.exchange.lead(&head, self.reader, self.merge),
                 });
             }
@@ -143,16 +149,16 @@ impl Leader {
             // The leader was cut before it read its head.
             _ => None,
         };
-        self.merge.merge();
+        drop(self.merge);
         match outcome.map(|outcome| *outcome) {
             Some(NotShared::Panic(panic)) => resume_unwind(panic),
             Some(NotShared::Error(error)) => match self.exchange.stale.take() {
-                Some(entry) => Ok(self.exchange.hit(entry)),
+                Some(entry) => Ok(self.exchange.stand_in(entry)),
                 None => Err(error),
             },
             Some(NotShared::Response(response)) => {
                 Ok(match self.exchange.fallback(response.status()) {
-                    Some(entry) => self.exchange.hit(entry),
+                    Some(entry) => self.exchange.stand_in(entry),
                     None => self.exchange.pass(response),
                 })
             }
