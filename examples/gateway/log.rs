@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_inference::{
-    access_log::{AccessLogLayer, Emf, Format, Lines, Sampling, Sink},
+    access_log::{AccessLogLayer, Dimension, Emf, Format, Lines, Sampling, Sink},
     record::{GenAiConventions, RecordSink},
 };
 
@@ -56,7 +56,10 @@ fn format(format: LogFormat) -> Result<Format, Error> {
         LogFormat::OpenTelemetry => Format::open_telemetry(GenAiConventions::V1_41),
         LogFormat::Common => Format::common(),
         LogFormat::Combined => Format::combined(),
-        LogFormat::Emf => Format::emf(Emf::new("InferenceGateway")?),
+        // This program has no stages.
+        LogFormat::Emf => {
+            Format::emf(Emf::new("InferenceGateway")?.dimensions([vec![], vec![Dimension::Route]])?)
+        }
     })
 }
 

@@ -24,7 +24,8 @@ impl Content {
         Self(ContentKind::Truncated { max_bytes })
     }
 
-    /// Shows the [pseudonym](Pseudonyms::content) of the whole body. Nothing of the body is kept.
+    /// Shows the [pseudonym](Pseudonyms::content) of the whole body. A body that was not read to its end has none.
+    /// Nothing of the body is kept.
     #[must_use]
     pub const fn pseudonym(pseudonyms: Pseudonyms) -> Self {
         Self(ContentKind::Pseudonym(pseudonyms))

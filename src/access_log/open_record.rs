@@ -177,6 +177,11 @@ impl OpenRecord {
         if let Some(mut tap) = open.tap.take() {
             tap.end(end);
         }
+        if let Some(completion) = &mut open.observation.completion
+            && matches!(end, BodyEnd::Complete | BodyEnd::Trailers)
+        {
+            completion.end();
+        }
         let needs = open.settings.needs;
         if needs.prompt_bytes > 0 || needs.prompt_digest {
             let prompt = prompt_of(&open.observation.context);

@@ -33,10 +33,11 @@ impl<'a> RecordedBody<'a> {
         self.capture.coding()
     }
 
-    /// Returns the SHA-256 digest of the body so far. `None` unless a sink needs it.
+    /// Returns the SHA-256 digest of the whole body. `None` unless a sink needs it and the body was read to its
+    /// end.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
-        self.capture.digest()
+        self.capture.digest().filter(|_| self.capture.is_whole())
     }
 
     /// Returns the first `max_bytes` of the body as text. It ends between two characters.

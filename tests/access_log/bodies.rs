@@ -128,6 +128,23 @@ fn a_pseudonym_is_of_the_whole_body() {
     }
 }
 
+/// Else all prompts that were not read would look like one.
+#[test]
+fn a_body_that_was_not_read_to_its_end_has_no_pseudonym() {
+    let content = || Content::pseudonym(pseudonyms());
+    let log = Log::format(Format::json().prompts(content()).completions(content()));
+    let service = log.layer.layer(service_fn(|_: Request<RequestBody<ScriptedBody>>| {
+        ready(Ok::<_, Infallible>(streamed(&[b"data: 1\n", b"\n"])))
+    }));
+    let request = Request::post("/").body(ScriptedBody::new([Step::Data(b"a prompt")])).unwrap();
+    let mut body = now(service.oneshot(request)).unwrap().into_body();
+    let _first = now(body.frame()).unwrap().unwrap();
+    drop(body);
+    let record = log.record();
+    assert_eq!(record["prompt"], json!({ "bytes": 0 }));
+    assert_eq!(record["completion"], json!({ "bytes": 8 }));
+}
+
 #[test]
 fn a_text_is_without_the_secrets_of_a_scrubber() {
     const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";

@@ -237,11 +237,13 @@ async fn the_access_log_has_the_format_and_the_share_of_its_flags() {
             ["--access-log", &file, "--access-log-format", format, "--access-log-sample", "0"];
         let mut gateway = gateway(&folder, &stub.served.url, &signer, flags).await;
         // A rejection is in the log whatever the share is.
-        let _closed = send(gateway.address, get("/metrics")).await;
+        let _rejected = send(gateway.address, get("/v1/models")).await;
         gateway.signal("TERM").await;
         assert_eq!(gateway.ended().await.code(), Some(0));
         let lines = std::fs::read_to_string(&file).unwrap();
         assert!(lines.starts_with(starts) && lines.lines().count() == 1, "{lines}");
+        let by_route = lines.contains(r#""Dimensions":[[],["Route"]]"#);
+        assert_eq!(by_route, format == "emf", "{lines}");
     }
 }
 
