@@ -1,9 +1,4 @@
-use std::{
-    env, fs, process,
-    path::PathBuf,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{env, fs, path::PathBuf, process, sync::Mutex, time::Duration};
 
 use serde_json::Value;
 use tower_inference::{

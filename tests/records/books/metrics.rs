@@ -126,7 +126,8 @@ impl Book for MetricsBook {
 
     /// The series have classes of statuses, and no decisions.
     fn kept(&self, sums: &Sums) -> Sums {
-        let mut kept = Sums { statuses: BTreeMap::new(), decisions: BTreeMap::new(), ..sums.clone() };
+        let mut kept =
+            Sums { statuses: BTreeMap::new(), decisions: BTreeMap::new(), ..sums.clone() };
         for (status, count) in &sums.statuses {
             *kept.statuses.entry(class(*status)).or_default() += count;
         }
