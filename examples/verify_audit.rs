@@ -6,7 +6,14 @@
 //! `audit checkpoint: {…}`. The exit code is 0 for a trail that is intact, 1 for one that is broken
 //! and 2 when it cannot be read.
 
-use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use lexopt::{
     Arg::{Long, Value},
@@ -35,7 +42,7 @@ fn report() -> Result<AuditReport, Box<dyn Error>> {
     while let Some(arg) = parser.next()? {
         match arg {
             Long("key") => keys.push(key(&parser.value()?.string()?)?),
-            Long("checkpoint") => known = Some(last_checkpoint(&parser.value()?.string()?)?),
+            Long("checkpoint") => known = Some(parser.value()?.string()?),
             Value(path) if trail.is_none() => trail = Some(PathBuf::from(path)),
             _ => return Err(USAGE.into()),
         }
@@ -45,6 +52,7 @@ fn report() -> Result<AuditReport, Box<dyn Error>> {
     if files.is_empty() {
         return Err(format!("{}: no such trail", trail.display()).into());
     }
+    let known = known.map(|path| last_checkpoint(&path, &keys)).transpose()?;
     Ok(verify(&files, &keys, known.as_ref())?)
 }
 
@@ -58,9 +66,21 @@ fn key(text: &str) -> Result<AuditPublicKey, Box<dyn Error>> {
 }
 
 /// Finds the last checkpoint in a file of any lines.
-fn last_checkpoint(path: &str) -> Result<Checkpoint, Box<dyn Error>> {
-    let text = fs::read_to_string(path).map_err(|error| format!("--checkpoint {path}: {error}"))?;
-    let parse = |line: &str| line.get(line.find("{\"seq\":")?..)?.parse().ok();
-    let last = text.lines().rev().find_map(parse);
-    Ok(last.ok_or_else(|| format!("--checkpoint {path}: it has no checkpoint"))?)
+///
+/// A log also has texts of clients. One that no key has signed is no checkpoint, and one that repeats an
+/// earlier checkpoint does not take the place of a later one.
+fn last_checkpoint(path: &str, keys: &[AuditPublicKey]) -> Result<Checkpoint, Box<dyn Error>> {
+    let reading = |error| format!("--checkpoint {path}: {error}");
+    let mut last: Option<Checkpoint> = None;
+    for line in BufReader::new(File::open(path).map_err(reading)?).split(b'\n') {
+        let line = line.map_err(reading)?;
+        let line = String::from_utf8_lossy(&line);
+        let text = line.find("{\"seq\":").and_then(|start| line.get(start..));
+        let Some(own) = text.and_then(|text| text.parse::<Checkpoint>().ok()) else { continue };
+        let is_earlier = |last: &Checkpoint| last.trail() == own.trail() && last.seq() >= own.seq();
+        if keys.iter().any(|key| own.is_signed_by(key)) && !last.as_ref().is_some_and(is_earlier) {
+            last = Some(own);
+        }
+    }
+    Ok(last.ok_or_else(|| format!("--checkpoint {path}: it has no checkpoint of these keys"))?)
 }

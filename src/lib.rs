@@ -113,7 +113,7 @@ pub mod memory_limit;
     all(feature = "cache", not(feature = "cache-compression"))
 ))]
 mod missing_feature;
-#[cfg(feature = "auth")]
+#[cfg(any(feature = "audit", feature = "auth"))]
 mod once_a_minute;
 #[cfg(any(feature = "auth", feature = "hf", feature = "redis"))]
 mod owned_task;

@@ -183,13 +183,13 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
     let cache = serve.cache.as_ref().map(cache).transpose()?;
     let keys = callers::keys(&callers)?;
     let metadata = callers::metadata(&callers)?;
-    let ready = Ready::new(keys.clone(), upstreams.layers().collect());
     let log_to = serve.access_log.to.clone().unwrap_or_else(|| match &demo {
         // Its records would run into the commands that are printed.
         Some(demo) => LogPlace::File(demo.log_file.clone()),
         None => LogPlace::Stdout,
     });
     let audit = serve.audit.as_ref().map(|files| audit::open(files, output)).transpose()?;
+    let ready = Ready::new(keys.clone(), upstreams.layers().collect(), audit.clone());
     let (mut records, log_file) = log::layer(&log_to, &serve.access_log, output)?;
     if let Some((_, monitor)) = &admin {
         records = Some(log::and(records, monitor.metrics.clone()));
@@ -234,10 +234,12 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         preparing.spawn(monitor.clone().upkeep());
         let mut logs = vec![("stdout", output.out().clone()), ("stderr", output.err().clone())];
         logs.extend(log_file.as_ref().map(|file| ("access_log", file.sink().clone())));
-        let open = open.clone().admin(Page::new(monitor, state, logs));
+        let open = open.clone().admin(Page::new(monitor, state, logs, audit.clone()));
         preparing.spawn(monitor::serve(listener, admin_server, open));
     }
     server.run(listener, stack, open, async || signals.next().await).await;
+    // Their clones of the audit trail would keep it from closing.
+    preparing.shutdown().await;
     if let Some(file) = log_file {
         file.close();
     }

@@ -46,10 +46,10 @@ impl OpenRoutes {
         }
         let (status, text) = match path {
             "/healthz" => (StatusCode::OK, "ok\n"),
-            "/readyz" if self.ready.is() => (StatusCode::OK, "ready\n"),
-            "/readyz" => {
-                (StatusCode::SERVICE_UNAVAILABLE, "the issuers' keys are not loaded yet\n")
-            }
+            "/readyz" => match self.ready.check() {
+                Ok(()) => (StatusCode::OK, "ready\n"),
+                Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+            },
             _ => return None,
         };
         Some((status, PLAIN, Bytes::from_static(text.as_bytes())))

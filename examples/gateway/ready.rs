@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::time::sleep;
-use tower_inference::{auth::KeySource, hf::HfTokenLayer};
+use tower_inference::{audit::AuditLog, auth::KeySource, hf::HfTokenLayer};
 
 use crate::output::Output;
 
@@ -17,21 +17,38 @@ use crate::output::Output;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Ready once the keys of all issuers and the tokens of all upstreams have been loaded, and ready from then
-/// on. While the issuer is unavailable the loaded keys still verify tokens.
+/// Ready once the keys of all issuers and the tokens of all upstreams have been loaded, and from then on
+/// while the audit trail can be written. While the issuer is unavailable the loaded keys still verify
+/// tokens. While the trail is unavailable requests are rejected.
 #[derive(Clone)]
 pub(crate) struct Ready {
     keys: Vec<KeySource>,
     upstreams: Vec<HfTokenLayer>,
+    audit: Option<AuditLog>,
     was: Arc<AtomicBool>,
 }
 
 impl Ready {
-    pub(crate) fn new(keys: Vec<KeySource>, upstreams: Vec<HfTokenLayer>) -> Self {
-        Self { keys, upstreams, was: Arc::new(AtomicBool::new(false)) }
+    pub(crate) fn new(
+        keys: Vec<KeySource>,
+        upstreams: Vec<HfTokenLayer>,
+        audit: Option<AuditLog>,
+    ) -> Self {
+        Self { keys, upstreams, audit, was: Arc::new(AtomicBool::new(false)) }
     }
 
-    pub(crate) fn is(&self) -> bool {
+    /// Returns an error with the reason unless the gateway is ready.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if !self.has_loaded() {
+            return Err("the issuers' keys are not loaded yet\n");
+        }
+        match &self.audit {
+            Some(audit) if !audit.is_writable() => Err("the audit trail cannot be written\n"),
+            _ => Ok(()),
+        }
+    }
+
+    fn has_loaded(&self) -> bool {
         self.was.load(Relaxed) || {
             let is = self.keys.iter().all(KeySource::is_ready)
                 && self.upstreams.iter().all(HfTokenLayer::is_ready);

@@ -29,11 +29,18 @@ pub enum AuditFault {
     Unreadable(io::ErrorKind),
     /// Returned when a file cannot be created, locked or written.
     Unwritable(io::ErrorKind),
-    /// Returned when the path leads to a directory, a pipe, a socket or a device.
+    /// Returned when the path leads to a directory, a pipe, a socket or a device. A trail that is written
+    /// is no symbolic link either.
     NotAFile,
     /// Returned when another process, or another [`AuditLog`](super::AuditLog) of this one, writes
     /// the trail.
     InUse,
+    /// Returned when later files of the trail are beside the current one, which was replaced by an older
+    /// file.
+    Older {
+        /// The name of the last one.
+        later: Arc<str>,
+    },
     /// Returned when the end of the trail has no record that is intact, so that the chain cannot
     /// continue.
     Damaged,
@@ -106,6 +113,13 @@ impl fmt::Display for AuditFault {
             Self::Thread(kind) => return write!(f, "the system cannot start a thread: {kind}"),
             Self::KeyWritable { mode } => return FileFault::Writable { mode: *mode }.fmt(f),
             Self::MalformedKey(expected) => return write!(f, "it is not a key; {expected}"),
+            Self::Older { later } => {
+                return write!(
+                    f,
+                    "it is older than {}, so it was replaced; put the last file of the trail back",
+                    Printable(later)
+                );
+            }
             Self::NotAFile => "it is not a regular file",
             Self::InUse => "another process writes this trail; give each process its own file",
             Self::Damaged => {

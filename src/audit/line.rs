@@ -14,6 +14,12 @@ pub(super) const CHECKPOINT: &str = "checkpoint";
 /// The kind of a line that states what is missing.
 pub(super) const GAP: &str = "gap";
 
+/// Returns whether a text is the name of a trail: 32 hexadecimal digits. It is written without escapes,
+/// also into the text that is signed.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// One line without its end.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
@@ -79,7 +85,7 @@ impl Chain {
         into.extend_from_slice(b",\"hash\":\"");
         into.extend_from_slice(self.head.to_hex().as_bytes());
         into.extend_from_slice(b"\"}\n");
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
     }
 }
 

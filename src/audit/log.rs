@@ -44,6 +44,8 @@ impl AuditLog {
     }
 
     /// Returns whether the last write succeeded. After a failure the log tries again each second.
+    ///
+    /// Ask it where the program reports that it is ready, because requests are rejected meanwhile.
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.handle.queue.is_writable()

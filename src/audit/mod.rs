@@ -65,6 +65,8 @@
 //! | cuts records off the end | found with a checkpoint from after them that was kept elsewhere |
 //! | deletes the oldest files | [`AuditReport::first_seq`] is not 0 |
 //! | replaces the trail by another one of the same key | found with a checkpoint of the trail |
+//! | puts an older file in the place of the current one | the next start refuses it if later files are there |
+//! | deletes, moves or replaces the file while the program runs | requests are rejected until it is back |
 //!
 //! A trail does not protect itself against these:
 //!
@@ -114,7 +116,7 @@
 //! | who | `principal`, `tenant`, `credential_id` |
 //! | which | `request_id`, `trace_id` |
 //! | what | `method`, `path`, `route`, `stage`, `model`, `model_target`, `payload_sha256` |
-//! | decisions of the layers | `refusal`, `limit`, `limit_shadow`, `cache`, `attempts`, `upstream`, `upstream_status` |
+//! | decisions of the layers | `decisions`, `refusal`, `limit`, `limit_shadow`, `cache`, `attempts`, `upstream`, `upstream_status` |
 //! | result | `outcome`, `status`, `grpc_status`, `bytes_in`, `bytes_out`, `usage`, `stream_end` |
 //! | values of the program | `added` |
 //!
@@ -131,7 +133,10 @@
 //! - **Kill in the middle of a write.** The next start keeps the unfinished line in `FILE.torn-N`,
 //!   states it and continues the chain. After a power failure that can be more than a line, see
 //!   [`Durability`].
-//! - **Two processes.** The second one is refused by a lock on `FILE.lock`.
+//! - **File moved, deleted or replaced.** As a failed write, from the next record on. The program goes on
+//!   once the file is back. Unix only.
+//! - **Two processes.** The second one is refused by locks on `FILE.lock` and, on Unix, on the file itself,
+//!   which may have another name. A symbolic link is refused.
 //! - **Rotation.** `FILE` becomes `FILE.000001` and so on. The first line of the next file has the
 //!   hash of the last one. A tool such as logrotate must not rename `FILE`.
 //!
@@ -139,7 +144,7 @@
 //!
 //! `openssl genpkey -algorithm ed25519 -out audit.key` makes a key. Give verifiers
 //! [`AuditLog::public_key`] or the output of `openssl pkey -in audit.key -pubout`. A key may change
-//! between two starts. [`verify`] takes all of them.
+//! between two starts. [`verify`] takes all of them, and only the key in the last `open` line signs.
 
 mod checkpoint;
 mod checkpoints;

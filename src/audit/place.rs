@@ -75,8 +75,10 @@ impl Place {
                 .as_encoded_bytes()
                 .strip_prefix(start)
                 .and_then(|rest| str::from_utf8(rest.strip_prefix(b".")?).ok())
-                .filter(|digits| digits.len() >= 6)
-                .and_then(|digits| digits.parse::<u64>().ok());
+                .and_then(|digits| Some((digits, digits.parse::<u64>().ok()?)))
+                // A number has one spelling.
+                .filter(|(digits, number)| format!("{number:06}") == *digits)
+                .map(|(_, number)| number);
             numbers.extend(number);
         }
         numbers.sort_unstable();
@@ -93,15 +95,26 @@ impl Place {
 ///
 /// # Errors
 ///
-/// Returns an error if the folder cannot be read.
+/// Returns an error if the folder or the metadata of the current file cannot be read.
 pub fn trail_files(path: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     let place = Place::new(path.as_ref().to_owned());
     let mut files: Vec<_> =
         place.numbers()?.into_iter().map(|number| place.rotated(number)).collect();
-    if place.path.exists() {
-        files.push(place.path);
+    // Also a link that leads nowhere. To leave the file out would show a shorter trail.
+    match fs::symlink_metadata(&place.path) {
+        Ok(_) => files.push(place.path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     Ok(files)
+}
+
+/// Locks a current file until it is closed. Its lock is also seen where the file has another name, such as a
+/// hard link, and after somebody deleted the lock beside it.
+///
+/// Windows would keep verifiers from reading a file that is locked.
+pub(super) fn lock_file(file: &File) -> Result<(), TryLockError> {
+    if cfg!(unix) { file.try_lock() } else { Ok(()) }
 }
 
 /// Lets nobody but the owner read a file that is created.

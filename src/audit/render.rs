@@ -56,6 +56,14 @@ fn what(object: &mut JsonObject, record: &Record<'_>) {
 
 /// The decisions of the layers.
 fn decisions(object: &mut JsonObject, record: &Record<'_>) {
+    let decisions = record.decisions();
+    if !decisions.is_empty() {
+        object.push(member_name!("decisions"));
+        object.push(b"\"");
+        // Its text needs no escapes.
+        object.display(&decisions);
+        object.push(b"\"");
+    }
     object.text(member_name!("refusal"), record.refusal());
     object.text(member_name!("limit"), record.limit());
     object.text(member_name!("limit_shadow"), record.limit_shadow());

@@ -81,8 +81,8 @@ impl AuditFile {
     }
 
     /// Sets how many bytes of records may wait to be written. Defaults to 16 MiB. Requests are
-    /// rejected from half of it, so that those in flight find room. As many bytes again may be in
-    /// the write at the same time.
+    /// rejected from half of it, so that those in flight find room. A record that finds none is lost, and
+    /// the trail states it. Twice as many bytes again may be in the write at the same time.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
@@ -128,8 +128,9 @@ impl AuditFile {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read or written, if another process writes it, if its
-    /// end has no intact record or if the system cannot start a thread.
+    /// Returns an error if the file cannot be read or written, if it is a symbolic link or no regular file,
+    /// if another process writes it, if later files of the trail are beside it, if its end has no intact
+    /// record or if the system cannot start a thread.
     pub fn open(self) -> Result<AuditLog, AuditError> {
         let started = start(&self.path, &self.key, self.clock.wall())?;
         let queue = Arc::new(RecordQueue::new(QueueLimits {

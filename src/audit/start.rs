@@ -1,7 +1,7 @@
 //! Opens a trail: a new one, or the one that an earlier process left.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::Path,
     sync::Arc,
@@ -14,7 +14,7 @@ use super::{
     key::AuditKey,
     line::Chain,
     opening::{After, Opening, Torn},
-    place::{Place, private},
+    place::{Place, lock_file, private},
     storage::TrailFile,
     tail::Tail,
 };
@@ -36,8 +36,9 @@ pub(super) fn start(
     time: SystemTime,
 ) -> Result<Started<TrailFile>, AuditError> {
     let place = Place::new(path.to_owned());
-    // Before a lock is made beside it.
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+    // Before a lock is made beside it. A link would have other files beside it than the file that it leads
+    // to, so two processes could write one trail.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(AuditError::at(AuditFault::NotAFile, path.display()));
     }
     let lock = place.lock()?;
@@ -61,6 +62,10 @@ fn begin(
     if let Some(number) = place.numbers().map_err(reading)?.pop() {
         let path = place.rotated(number);
         let reading = AuditError::reading;
+        // Opening a pipe would wait for its writer.
+        if !fs::metadata(&path).map_err(reading(path.display()))?.is_file() {
+            return Err(AuditError::at(AuditFault::NotAFile, path.display()));
+        }
         let file = File::open(&path).map_err(reading(path.display()))?;
         let tail = Tail::read(&file).map_err(reading(path.display()))?;
         let whole = tail.filter(|tail| tail.torn.is_empty() && !tail.unterminated);
@@ -72,7 +77,7 @@ fn begin(
         Some((tail, number)) => {
             let after = if tail.closed { After::Close } else { After::Crash };
             let unsigned = tail.unsigned.filter(|lines| *lines > 0);
-            (tail.chain, tail.trail, number + 1, after, unsigned)
+            (tail.chain, tail.trail, number.saturating_add(1), after, unsigned)
         }
     };
     let mut lines = Vec::new();
@@ -96,8 +101,18 @@ fn resume(
     let reading = |error| AuditError::reading(place.path.display())(error);
     let writing = |error| AuditError::writing(place.path.display())(error);
     let mut file = OpenOptions::new().append(true).read(true).open(&place.path).map_err(writing)?;
+    lock_file(&file).map_err(|error| match error {
+        TryLockError::WouldBlock => AuditError::at(AuditFault::InUse, place.path.display()),
+        TryLockError::Error(error) => writing(error),
+    })?;
     let tail = Tail::read(&file).map_err(reading)?;
     let tail = tail.ok_or_else(|| AuditError::at(AuditFault::Damaged, place.path.display()))?;
+    // A second chain from the middle of the trail would never be verified.
+    if let Some(later) = place.numbers().map_err(reading)?.pop().filter(|last| *last >= tail.number)
+    {
+        let later = place.rotated(later).file_name().unwrap_or_default().to_string_lossy().into();
+        return Err(AuditError::at(AuditFault::Older { later }, place.path.display()));
+    }
     let mut chain = tail.chain;
     let aside = place.torn(chain.seq);
     let mut lines = Vec::new();

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use super::place::{Place, private};
+use super::place::{Place, lock_file, private};
 
 /// The file that a writer appends to.
 pub(super) trait Storage: Send + 'static {
@@ -47,9 +47,33 @@ impl TrailFile {
         }
         let mut file =
             private(OpenOptions::new().append(true).read(true).create_new(true)).open(&next)?;
+        lock_file(&file)?;
         file.write_all(first)?;
         file.sync_all()?;
         Ok(file)
+    }
+
+    /// Returns an error if the file has lost its name. Its records would vanish with the process, or be
+    /// missing where verifiers look for them.
+    #[cfg(unix)]
+    fn check_name(&self) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let named = fs::symlink_metadata(&self.place.path).map_err(|error| match error.kind() {
+            kind @ io::ErrorKind::NotFound => io::Error::new(kind, "the file was moved or deleted"),
+            _ => error,
+        })?;
+        let own = self.file.metadata()?;
+        if (named.dev(), named.ino()) == (own.dev(), own.ino()) {
+            Ok(())
+        } else {
+            Err(io::Error::other("the file was replaced by another one"))
+        }
+    }
+
+    #[cfg(not(unix))]
+    const fn check_name(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Gives the file of [`create`](Self::create) its name.
@@ -61,6 +85,7 @@ impl TrailFile {
 
 impl Storage for TrailFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_name()?;
         let written = self.file.write(bytes)?;
         self.length += written as u64;
         Ok(written)

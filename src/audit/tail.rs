@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     checkpoint::{Checkpoint, Reason},
-    line::{CHECKPOINT, Chain, Line, MAX_LINE_BYTES, OPEN},
+    line::{CHECKPOINT, Chain, Line, MAX_LINE_BYTES, OPEN, is_name},
 };
 use crate::sha256::Digest;
 
@@ -63,7 +63,8 @@ impl Tail {
 fn opening(line: &[u8]) -> Option<(Arc<str>, u64)> {
     let line = Line::parse(line).filter(|line| line.kind == OPEN && line.is_intact())?;
     let value = line.json()?;
-    Some((value.get("trail")?.as_str()?.into(), value.get("file")?.as_u64()?))
+    let trail = value.get("trail")?.as_str().filter(|name| is_name(name))?;
+    Some((trail.into(), value.get("file")?.as_u64()?))
 }
 
 struct LastLines {
@@ -104,7 +105,8 @@ impl LastLines {
                     }
                 }
                 (Some(last), Some(line)) if line.kind == CHECKPOINT => {
-                    last.unsigned = Some(last.chain.seq - line.seq - 1);
+                    // The numbers of lines that somebody else wrote can be any.
+                    last.unsigned = last.chain.seq.checked_sub(line.seq.saturating_add(1));
                     break;
                 }
                 (Some(_), Some(_)) => {}
@@ -123,8 +125,9 @@ mod tests {
     fn the_last_intact_line_is_found_wherever_a_write_was_cut() {
         let key = AuditKey::from_bytes(&[1; 32]).unwrap();
         let (mut chain, mut lines) = (Chain::EMPTY, Vec::new());
-        let trail = Arc::from("ab");
-        chain.append(&mut lines, OPEN, br#","trail":"ab","file":1"#);
+        let trail: Arc<str> = "0123456789abcdef".repeat(2).into();
+        let first = format!(",\"trail\":\"{trail}\",\"file\":1");
+        chain.append(&mut lines, OPEN, first.as_bytes());
         Checkpoint::sign(&mut chain, &mut lines, &trail, "t", Reason::Close, &key);
         let signed = lines.len();
         let last = LastLines::of(&lines).unwrap();
@@ -148,6 +151,34 @@ mod tests {
         assert_eq!(LastLines::of(&damaged).unwrap().end, lines.len());
         assert!(LastLines::of(&lines[signed + 1..signed + 9]).is_none());
         let tail = opening(lines.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
-        assert_eq!(tail, ("ab".into(), 1));
+        assert_eq!(tail, (trail, 1));
+    }
+
+    #[test]
+    fn lines_of_somebody_else_stop_nothing_and_name_no_trail() {
+        let key = AuditKey::from_bytes(&[1; 32]).unwrap();
+        // A checkpoint with a higher number than the line after it.
+        let mut lines = Vec::new();
+        let mut chain = Chain { seq: 100, ..Chain::EMPTY };
+        let trail: Arc<str> = "0".repeat(32).into();
+        Checkpoint::sign(&mut chain, &mut lines, &trail, "t", Reason::Interval, &key);
+        Chain { seq: 5, ..chain }.append(&mut lines, REQUEST, b"");
+        let last = LastLines::of(&lines).unwrap();
+        assert_eq!((last.chain.seq, last.unsigned), (6, None));
+        // The last number.
+        let mut lines = Vec::new();
+        Chain { seq: u64::MAX - 1, ..Chain::EMPTY }.append(&mut lines, REQUEST, b"");
+        let mut chain = LastLines::of(&lines).unwrap().chain;
+        chain.append(&mut lines, REQUEST, b"");
+        assert_eq!(chain.seq, u64::MAX);
+
+        for name in
+            ["", "ab", &"0".repeat(33), &"A".repeat(32), "a\\nseq 1\\nhead 0123456789abcdef0"]
+        {
+            let mut lines = Vec::new();
+            let first = format!(",\"trail\":\"{name}\",\"file\":1");
+            Chain::EMPTY.clone().append(&mut lines, OPEN, first.as_bytes());
+            assert!(opening(lines.trim_ascii_end()).is_none(), "{name}");
+        }
     }
 }

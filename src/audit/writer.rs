@@ -22,6 +22,7 @@ use super::{
 use crate::{
     clock::SharedClock,
     json_object::{JsonObject, member_name, rfc3339},
+    once_a_minute::OnceAMinute,
     printable::Printable,
 };
 
@@ -71,6 +72,7 @@ pub(super) struct Writer<S> {
     /// An outage that the trail does not state yet.
     recovered: Option<Outage>,
     rotate_after: Duration,
+    full: OnceAMinute,
 }
 
 /// A time in which the trail cannot be written.
@@ -111,6 +113,7 @@ impl<S: Storage> Writer<S> {
             outage: None,
             recovered: None,
             rotate_after: Duration::ZERO,
+            full: OnceAMinute::default(),
         }
     }
 
@@ -132,7 +135,8 @@ impl<S: Storage> Writer<S> {
         }
         let now = self.rules.clock.monotonic();
         self.chain_taken(now);
-        let closed = self.taken.closed && self.is_chained();
+        // The end tries once more in an outage, whatever is left to chain.
+        let closed = self.taken.closed && (self.is_chained() || self.outage.is_some());
         if closed && self.outage.is_none() {
             self.sign(Reason::Close, now);
         }
@@ -226,9 +230,11 @@ impl<S: Storage> Writer<S> {
         }
         self.note_unsigned(now);
         self.chain.append(&mut self.pending, GAP, object.written());
-        if outage.is_none() {
+        // Clients that outrun the disk cause one after another.
+        if outage.is_none() && self.full.is_due(now) {
             let path = Printable(self.rules.path.display());
-            tracing::error!(%path, lost = gap.lost, "the audit trail lost records: its queue was full");
+            let Gap { lost, turned_away, .. } = gap;
+            tracing::error!(%path, lost, turned_away, "the queue of the audit trail was full");
         }
     }
 
@@ -311,7 +317,7 @@ impl<S: Storage> Writer<S> {
         let opening = Opening {
             time: self.rules.clock.wall(),
             trail: &self.trail,
-            number: self.number + 1,
+            number: self.number.saturating_add(1),
             after: After::Rotation,
             key: self.rules.key.public_key(),
             unsigned: None,
@@ -321,7 +327,7 @@ impl<S: Storage> Writer<S> {
         match self.storage.rotate(self.number, &first) {
             Ok(()) => {
                 self.chain = chain;
-                self.number += 1;
+                self.number = self.number.saturating_add(1);
                 self.in_file = 0;
                 self.note_unsigned(now);
             }

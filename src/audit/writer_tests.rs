@@ -254,3 +254,64 @@ fn the_end_signs_what_is_queued_also_after_an_outage() {
         assert_eq!(setup.disk.kinds(), expected, "{failures}");
     }
 }
+
+#[test]
+fn the_end_in_an_outage_does_not_wait_for_what_is_not_chained() {
+    let mut setup = setup(Durability::System, 700);
+    // The first record fills the file, so the others wait for the next one, which cannot be begun.
+    setup.disk.0.lock().writes = vec![None; 1_000].into();
+    setup.push(6);
+    setup.turn();
+    assert!(!setup.queue.is_writable() && !setup.writer.is_chained());
+    setup.queue.close_without_waiting();
+    // It does not turn until the time of the next try.
+    assert!((0..3).any(|_| setup.writer.turn()));
+
+    // With room again all is written.
+    let mut setup = self::setup(Durability::System, 700);
+    setup.disk.0.lock().rotates = true;
+    setup.disk.0.lock().writes = [None].into();
+    setup.push(6);
+    setup.turn();
+    assert!(!setup.writer.is_chained());
+    setup.queue.close_without_waiting();
+    assert!((0..100).any(|_| setup.writer.turn()));
+    let kinds = setup.disk.kinds();
+    assert_eq!(kinds.iter().filter(|kind| *kind == "request").count(), 6, "{kinds:?}");
+    assert_eq!(setup.disk.lines().last().unwrap()["reason"], "close");
+}
+
+#[test]
+fn clients_that_outrun_the_disk_do_not_fill_the_log() {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Lock<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    // With one subscriber alone, the events may be off for all threads: see `log_limit::test_log`.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    tracing::subscriber::with_default(subscriber, || {
+        let mut setup = setup(Durability::System, u64::MAX);
+        for seconds in [0, 30, 29, 1] {
+            setup.clock.advance(Duration::from_secs(seconds));
+            setup.queue.turn_away(SystemTime::UNIX_EPOCH);
+            setup.turn();
+        }
+        let gaps = setup.disk.kinds().iter().filter(|kind| *kind == "gap").count();
+        assert_eq!(gaps, 4);
+    });
+    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+    assert_eq!(text.matches("the queue of the audit trail was full").count(), 2, "{text}");
+}

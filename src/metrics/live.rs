@@ -17,7 +17,9 @@ impl Metrics {
         self.set_counter(Metric::LogDropped, &[log], lines);
     }
 
-    /// Sets how many records the audit trail has taken and not yet made durable.
+    /// Sets how many records the audit trail has taken and not yet written, as
+    /// [`AuditLog::lag`](https://docs.rs/tower-inference/latest/tower_inference/audit/struct.AuditLog.html#method.lag)
+    /// counts them.
     pub fn audit_lag(&self, records: u64) {
         self.set_gauge(Metric::AuditLag, &[], records as f64);
     }

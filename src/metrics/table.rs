@@ -325,7 +325,7 @@ impl MetricInfo {
         )
         .own("tower_inference_limit_decisions_total", "tower_inference.limit.decisions")
         .labelled(&[Layer, Limit, Decision]),
-        Self::gauge(Count, "Records that the audit trail has taken and not yet made durable.")
+        Self::gauge(Count, "Records that the audit trail has taken and not yet written.")
             .own("tower_inference_audit_lag_records", "tower_inference.audit.lag"),
         Self::counter(Count, "Lines that a log lost because its writer was too slow or failed.")
             .own("tower_inference_log_dropped_lines_total", "tower_inference.log.dropped_lines")

@@ -292,7 +292,7 @@ fn stuck(folder: &Folder, max_records: usize, serves: bool) -> Stuck {
     Stuck { log, reached, go_on }
 }
 
-async fn status(log: &AuditLog) -> StatusCode {
+pub async fn status(log: &AuditLog) -> StatusCode {
     let handler =
         service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
     let service = AccessLogLayer::sink(log.clone()).layer(handler);

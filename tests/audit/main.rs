@@ -4,6 +4,7 @@ mod crash;
 mod disk;
 mod files;
 mod forged;
+mod hostile;
 #[path = "../support/program.rs"]
 mod program;
 mod records;

@@ -82,6 +82,7 @@ async fn a_record_has_who_what_when_and_the_outcome() {
         ("model", json!("m")),
         ("status", json!(200)),
         ("outcome", json!("complete")),
+        ("decisions", json!("payload=passed")),
         ("bytes_in", json!(27)),
         ("bytes_out", json!(5)),
         ("added", json!({"cost\u{202e}_center": "a\n17", "weight": 0.5, "seen": true, "count": 3})),
@@ -114,6 +115,7 @@ async fn the_digest_is_of_what_the_client_sent_and_its_absence_has_a_reason() {
     let records = of_kind(&folder.trail(), "request");
     assert_eq!(records[0]["payload_sha256"], sha256(pieces.concat().as_bytes()));
     assert_eq!(records[0]["refusal"], "malformed-payload");
+    assert_eq!(records[0]["decisions"], "payload=rejected");
     let absent: Vec<_> = records[1..].iter().map(|record| &record["payload"]).collect();
     assert_eq!(absent, ["unread", "empty", "partial"]);
     assert!(records[1..].iter().all(|record| record["payload_sha256"].is_null()));

@@ -154,6 +154,10 @@ def scraped(work, issuer, installed):
             words += ["--upstream", f"{name}={upstream.url}", "--hf-token-file", token_file]
         words += ["--issuer", issuer.URL, "--jwks", issuer.jwks]
         words += ["--audience", issuer.AUDIENCE, "--scope", issuer.SCOPE]
+        audit_key = work / "observed-audit.key"
+        audit_key.write_text("07" * 32)
+        audit_key.chmod(0o600)
+        words += ["--audit", work / "observed-audit.jsonl", "--audit-key", audit_key]
         demo = stack.enter_context(Gateway(work, "observed-demo", *demo_flags))
         demo.token = demo.said(r"^TOKEN=(\S+)$")
         demo.token_without_scope = demo.said(r"^TOKEN_WITHOUT_SCOPE=(\S+)$")

@@ -1,5 +1,8 @@
 //! Sinks that keep the books of a run in ways of their own, to be compared.
 
+mod audit;
+mod metrics;
+
 use std::{
     collections::BTreeMap,
     io::{self, Write},
@@ -9,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 use tower_inference::{
-    access_log::{AccessLogLayer, Sink},
+    access_log::{AccessLogLayer, Format, Lines, Sink},
     record::{Record, RecordSink},
 };
 
@@ -18,6 +21,7 @@ use tower_inference::{
 pub struct Sums {
     pub outcomes: BTreeMap<String, u64>,
     pub refusals: BTreeMap<String, u64>,
+    pub decisions: BTreeMap<String, u64>,
     pub statuses: BTreeMap<u64, u64>,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -34,11 +38,26 @@ pub trait Book {
     fn name(&self) -> &'static str;
     fn join(&self, log: AccessLogLayer) -> AccessLogLayer;
     fn sums(&self) -> Sums;
+
+    /// The ids of the requests, if it has them.
+    fn ids(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The part of these sums that it keeps.
+    fn kept(&self, sums: &Sums) -> Sums {
+        sums.clone()
+    }
 }
 
 /// Every book of the proof. Another sink is one more line.
 pub fn all() -> Vec<Box<dyn Book>> {
-    vec![Box::new(JsonBook::default()), Box::new(CountingBook::default())]
+    vec![
+        Box::new(JsonBook::default()),
+        Box::new(CountingBook::default()),
+        Box::new(audit::AuditBook::default()),
+        Box::new(metrics::MetricsBook::default()),
+    ]
 }
 
 /// The lines of the JSON log.
@@ -70,35 +89,54 @@ impl Book for JsonBook {
         let sink = Sink::new(self.written.clone()).unwrap().max_lines(100_000).max_bytes(1 << 28);
         let sink = sink.drain_timeout(Duration::from_secs(60));
         *self.sink.lock().unwrap() = Some(sink.clone());
-        log.and(sink)
+        log.and(Lines::new(sink, Format::json().more_fields(["decisions"]).unwrap()))
     }
 
     fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.lines().iter().for_each(|line| sums.add(line));
+        sums
+    }
+
+    fn ids(&self) -> Option<Vec<String>> {
+        Some(self.lines().iter().map(id).collect())
+    }
+}
+
+impl JsonBook {
+    fn lines(&self) -> Vec<Value> {
         assert!(self.sink.lock().unwrap().as_ref().unwrap().flush());
         let written = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
-        let mut sums = Sums::default();
-        for line in written.lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
-            let number = |name: &str| line[name].as_u64().unwrap_or_default();
-            let count = |into: &mut BTreeMap<String, u64>, name: &str| {
-                if let Some(value) = line[name].as_str() {
-                    *into.entry(value.to_owned()).or_default() += 1;
-                }
-            };
-            count(&mut sums.outcomes, "outcome");
-            count(&mut sums.refusals, "refusal");
-            *sums.statuses.entry(number("status")).or_default() += 1;
-            sums.bytes_in += number("bytes_in");
-            sums.bytes_out += number("bytes_out");
-            sums.attempts += number("attempts");
-            let tokens = |name: &str| line["usage"][name].as_u64().unwrap_or_default();
-            sums.prompt_tokens += tokens("prompt_tokens");
-            sums.completion_tokens += tokens("completion_tokens");
-            sums.cached_tokens += tokens("cached_tokens");
-            sums.reasoning_tokens += tokens("reasoning_tokens");
-            sums.hits += u64::from(line["cache"] == "hit");
-        }
-        sums
+        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn id(line: &Value) -> String {
+    line["request_id"].as_str().unwrap().to_owned()
+}
+
+impl Sums {
+    /// Adds a record as a line of JSON. The log and the audit trail have the same names.
+    fn add(&mut self, line: &Value) {
+        let number = |name: &str| line[name].as_u64().unwrap_or_default();
+        let count = |into: &mut BTreeMap<String, u64>, name: &str| {
+            if let Some(value) = line[name].as_str() {
+                *into.entry(value.to_owned()).or_default() += 1;
+            }
+        };
+        count(&mut self.outcomes, "outcome");
+        count(&mut self.refusals, "refusal");
+        count(&mut self.decisions, "decisions");
+        *self.statuses.entry(number("status")).or_default() += 1;
+        self.bytes_in += number("bytes_in");
+        self.bytes_out += number("bytes_out");
+        self.attempts += number("attempts");
+        let tokens = |name: &str| line["usage"][name].as_u64().unwrap_or_default();
+        self.prompt_tokens += tokens("prompt_tokens");
+        self.completion_tokens += tokens("completion_tokens");
+        self.cached_tokens += tokens("cached_tokens");
+        self.reasoning_tokens += tokens("reasoning_tokens");
+        self.hits += u64::from(line["cache"] == "hit");
     }
 }
 
@@ -117,6 +155,10 @@ impl RecordSink for CountingBook {
         *sums.outcomes.entry(record.outcome().as_str().to_owned()).or_default() += 1;
         if let Some(refusal) = record.refusal() {
             *sums.refusals.entry(refusal.to_owned()).or_default() += 1;
+        }
+        let decisions = record.decisions();
+        if !decisions.is_empty() {
+            *sums.decisions.entry(decisions.to_string()).or_default() += 1;
         }
         let status = record.status().map_or(0, |status| u64::from(status.as_u16()));
         *sums.statuses.entry(status).or_default() += 1;

@@ -82,8 +82,8 @@ pub enum BreakFault {
         /// The number of that record.
         found: u64,
     },
-    /// This checkpoint is not signed by its key. A record after the checkpoint before it, or the
-    /// checkpoint itself, was changed and the hashes were recomputed.
+    /// This checkpoint is not signed by the key of the last start. A record after the checkpoint before
+    /// it, or the checkpoint itself, was changed and the hashes were recomputed.
     Resealed {
         /// The number of the last checkpoint that is right.
         after: Option<u64>,
@@ -92,7 +92,7 @@ pub enum BreakFault {
     UnknownKey,
     /// The record belongs to another trail.
     OtherTrail,
-    /// A file does not start with the record that opens it.
+    /// A file does not start with the record that opens it, or is empty.
     NoOpening,
     /// The trail ends before the known checkpoint.
     Cut {
@@ -185,7 +185,7 @@ impl fmt::Display for AuditBreak {
             BreakFault::Resealed { after: Some(after) } => write!(
                 f,
                 "checkpoint {seq} is forged: a record from {} to {seq} was changed",
-                after + 1
+                after.saturating_add(1)
             ),
             BreakFault::Resealed { after: None } => {
                 write!(f, "checkpoint {seq} is forged: a record up to it was changed")

@@ -23,6 +23,8 @@ pub(super) struct Walk<'a> {
     /// The last line that is right by its own hash.
     last: Option<LastLine>,
     trail: Option<Box<str>>,
+    /// The key that signs, as the last opening names it.
+    key: Option<AuditPublicKey>,
 }
 
 struct LastLine {
@@ -47,7 +49,9 @@ impl<'a> Walk<'a> {
             file: Arc::default(),
             line: 0,
             last: None,
-            trail: None,
+            // Its files may start after the known checkpoint, which is then found nowhere.
+            trail: known.map(|known| known.trail().into()),
+            key: None,
         }
     }
 
@@ -57,16 +61,25 @@ impl<'a> Walk<'a> {
         self.line = 0;
     }
 
-    /// Takes a line with its end, which the last one may lack if it `may_be_cut`. Returns false at the
-    /// first record that is wrong.
-    pub(super) fn line(&mut self, line: &[u8], may_be_cut: bool) -> bool {
+    /// Notes the bytes at the end of the last file that are not a line.
+    pub(super) const fn incomplete(&mut self, bytes: usize) {
+        self.report.incomplete_bytes = bytes as u64;
+    }
+
+    /// Ends a file. Returns false if it has no line: a file is given its name with its first one.
+    pub(super) fn end_file(&mut self) -> bool {
+        if self.line == 0 {
+            self.line = 1;
+            self.report.broken = Some(self.broken_here(BreakFault::NoOpening));
+        }
+        self.report.broken.is_none()
+    }
+
+    /// Takes a line with its end. Returns false at the first record that is wrong.
+    pub(super) fn line(&mut self, line: &[u8]) -> bool {
         self.line += 1;
         let checked = match line.strip_suffix(b"\n") {
             Some(text) => self.check(text),
-            None if may_be_cut => {
-                self.report.incomplete_bytes = line.len() as u64;
-                return true;
-            }
             // It is too long, or in an earlier file.
             None => Err(Found::Here(BreakFault::Edited)),
         };
@@ -140,10 +153,13 @@ impl<'a> Walk<'a> {
         let after = self.report.checkpoint.as_ref().map(Checkpoint::seq);
         let resealed = || Found::Here(BreakFault::Resealed { after });
         let checkpoint = Checkpoint::of(line, text).ok_or_else(resealed)?;
-        if !self.keys.iter().any(|key| checkpoint.is_signed_by(key)) {
-            let own = checkpoint.public_key();
-            let is_sound = !self.keys.contains(&own) && checkpoint.is_signed_by(&own);
-            return Err(if is_sound { Found::Here(BreakFault::UnknownKey) } else { resealed() });
+        let own = checkpoint.public_key();
+        // A key changes with a start, which states it.
+        if self.key != Some(own) || !checkpoint.is_signed_by(&own) {
+            return Err(resealed());
+        }
+        if !self.keys.contains(&own) {
+            return Err(Found::Here(BreakFault::UnknownKey));
         }
         self.same_trail(checkpoint.trail())?;
         self.report.checkpoint = Some(checkpoint);
@@ -152,22 +168,26 @@ impl<'a> Walk<'a> {
 
     fn opening(&mut self, line: &Line<'_>) -> Result<(), Found> {
         let Some(value) = line.json() else { return Err(Found::Here(BreakFault::Edited)) };
-        self.same_trail(value.get("trail").and_then(|trail| trail.as_str()).unwrap_or_default())?;
+        let member = |name: &str| value.get(name)?.as_str();
+        self.same_trail(member("trail").unwrap_or_default())?;
+        self.key = member("key").and_then(|key| key.parse().ok());
         if value.get("after").is_some_and(|after| after == After::Crash.as_str()) {
             self.report.crashes += 1;
-            self.report.signed_late += self.report.unproven;
+            self.report.signed_late = self.report.signed_late.saturating_add(self.report.unproven);
         }
         let torn = value.get("torn").and_then(|torn| torn.get("bytes")?.as_u64());
-        self.report.torn_bytes += torn.unwrap_or(0);
+        // Lines that nothing proves yet may have any number.
+        self.report.torn_bytes = self.report.torn_bytes.saturating_add(torn.unwrap_or(0));
         Ok(())
     }
 
     fn gap(&mut self, line: &Line<'_>) {
         let value = line.json();
         let member = |name: &str| value.as_ref()?.get(name)?.as_u64();
+        let add = |sum: u64, name: &str| sum.saturating_add(member(name).unwrap_or(0));
         self.report.gaps += 1;
-        self.report.lost += member("lost").unwrap_or(0);
-        self.report.turned_away += member("turned_away").unwrap_or(0);
+        self.report.lost = add(self.report.lost, "lost");
+        self.report.turned_away = add(self.report.turned_away, "turned_away");
     }
 
     fn same_trail(&mut self, trail: &str) -> Result<(), Found> {
