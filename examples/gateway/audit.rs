@@ -9,8 +9,9 @@ use crate::{Error, args::Audit, output::Output};
 pub(crate) fn open(files: &Audit, output: &Output) -> Result<AuditLog, Error> {
     let key = AuditKey::from_file(&files.key).map_err(|error| format!("--audit-key {error}"))?;
     let stderr = output.clone();
-    let checkpoints = Checkpoints::new()
-        .copies(move |checkpoint| stderr.complain(format_args!("audit checkpoint: {checkpoint}")));
+    let checkpoints = Checkpoints::new().on_checkpoint(move |checkpoint| {
+        stderr.complain(format_args!("audit checkpoint: {checkpoint}"))
+    });
     let file = AuditFile::new(&files.file, key).checkpoints(checkpoints);
     let log = file.open().map_err(|error| format!("--audit {error}"))?;
     let (path, key) = (files.file.display(), log.public_key());
@@ -18,9 +19,9 @@ pub(crate) fn open(files: &Audit, output: &Output) -> Result<AuditLog, Error> {
     Ok(log)
 }
 
-/// Waits until the records so far are durable. The drop of the last clone signs them.
-pub(crate) fn close(log: AuditLog, output: &Output) {
-    if !log.flush() {
+/// Writes and signs the records so far.
+pub(crate) fn close(log: &AuditLog, output: &Output) {
+    if !log.close() {
         let lag = log.lag();
         output.complain(format_args!("the audit trail: {lag} records are not written in time"));
     }

@@ -238,13 +238,11 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         preparing.spawn(monitor::serve(listener, admin_server, open));
     }
     server.run(listener, stack, open, async || signals.next().await).await;
-    // Their clones of the audit trail would keep it from closing.
-    preparing.shutdown().await;
     if let Some(file) = log_file {
         file.close();
     }
     if let Some(log) = audit {
-        audit::close(log, output);
+        audit::close(&log, output);
     }
     Ok(SUCCESS)
 }

@@ -11,7 +11,7 @@ use crate::{
     context::{CacheOutcome, StreamEnd},
     json_object::{JsonObject, microseconds, rfc3339},
     printable::printable,
-    record::{Needs, Record, RecordSink},
+    record::{self, Needs, Record, RecordSink},
 };
 
 const TARGET: &str = "tower_inference::access";
@@ -225,7 +225,7 @@ fn values(record: &Record<'_>) -> Option<String> {
     }
     let mut object = JsonObject::default();
     let start = object.open();
-    format::added_members(&mut object, record);
+    record::added_members(&mut object, record);
     object.close(start);
     str::from_utf8(object.written()).ok().map(str::to_owned)
 }

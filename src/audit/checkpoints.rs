@@ -39,7 +39,7 @@ impl Checkpoints {
     /// The writer thread calls it once the checkpoint is durable, or written under
     /// [`Durability::System`](super::Durability::System). Records wait in the queue meanwhile. A panic of it is ignored.
     #[must_use]
-    pub fn copies(mut self, take: impl Fn(&Checkpoint) + Send + Sync + 'static) -> Self {
+    pub fn on_checkpoint(mut self, take: impl Fn(&Checkpoint) + Send + Sync + 'static) -> Self {
         self.take = Some(Arc::new(take));
         self
     }

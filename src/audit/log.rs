@@ -12,9 +12,9 @@ use crate::{
 /// An audit trail that is open: a [`RecordSink`] for
 /// [`AccessLogLayer::and`](crate::access_log::AccessLogLayer::and).
 ///
-/// Records go into a bounded queue, and a thread of the log writes them. Clones are the same log.
-/// Dropping the last clone, which the layers and their requests have too, writes and signs what is
-/// queued within [`AuditFile::drain_timeout`](super::AuditFile::drain_timeout) and stops the thread.
+/// Records go into a bounded queue, and a thread of the log writes them. Clones are the same log. The layers
+/// and their requests have clones too. Dropping the last one [closes](Self::close) the log, which may block
+/// the thread that drops it. A program that ends, or replaces its layers while it serves, calls `close` itself.
 #[derive(Clone)]
 pub struct AuditLog {
     handle: Arc<Handle>,
@@ -57,6 +57,16 @@ impl AuditLog {
     #[must_use]
     pub fn flush(&self) -> bool {
         self.handle.queue.flush()
+    }
+
+    /// Writes and signs what is queued and ends the trail, whatever clones are left. Requests that come
+    /// later are rejected as in an outage.
+    ///
+    /// Returns false when not all was durable within
+    /// [`AuditFile::drain_timeout`](super::AuditFile::drain_timeout). It blocks the thread, so do not call it
+    /// in a task that others wait for.
+    pub fn close(&self) -> bool {
+        self.handle.queue.close()
     }
 }
 

@@ -31,7 +31,7 @@
 //! // Keep them on another machine.
 //! let kept = Arc::new(Mutex::new(Vec::new()));
 //! let copies = Arc::clone(&kept);
-//! let checkpoints = Checkpoints::new().copies(move |it| copies.lock().unwrap().push(it.clone()));
+//! let checkpoints = Checkpoints::new().on_checkpoint(move |it| copies.lock().unwrap().push(it.clone()));
 //! let audit = AuditFile::new(&path, key).checkpoints(checkpoints).open()?;
 //!
 //! let layer = AccessLogLayer::json(Sink::new(std::io::stderr())?).and(audit.clone());
@@ -74,7 +74,7 @@
 //!   the file can change them, and [`AuditReport::unproven`] counts them. After a crash the next start signs
 //!   what it finds, and [`AuditReport::signed_late`] counts those records.
 //! - **An end that was cut off**, unless a later checkpoint is in a place where the same person
-//!   cannot delete it. [`Checkpoints::copies`] passes each one to your function.
+//!   cannot delete it. [`Checkpoints::on_checkpoint`] passes each one to your function.
 //! - **Somebody with the key.** They can write another trail from the first record. Only checkpoints
 //!   that are out of their reach show it.
 //! - **Somebody who runs the program.** The trail has what the program saw. Requests that pass beside

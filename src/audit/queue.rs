@@ -231,8 +231,8 @@ impl RecordQueue {
     }
 
     /// Takes no more records and waits until the writer thread has stopped or the drain timeout has
-    /// passed.
-    pub(super) fn close(&self) {
+    /// passed. Returns whether it has stopped with all records written.
+    pub(super) fn close(&self) -> bool {
         let mut state = self.state.lock();
         state.closed = true;
         self.work.notify_one();
@@ -240,6 +240,7 @@ impl RecordQueue {
         let waited = self.settled.wait_timeout_while(state, self.limits.drain_timeout, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.abandoned = true;
+        self.stopped.load(SeqCst) && state.durable == state.accepted
     }
 
     #[cfg(test)]

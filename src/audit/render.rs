@@ -1,9 +1,9 @@
 //! Writes the members of a request's record.
 
 use crate::{
-    context::{AddedValue, CacheOutcome, StreamEnd},
+    context::{CacheOutcome, StreamEnd},
     json_object::{JsonObject, member_name, microseconds, rfc3339},
-    record::{PayloadDigest, Record},
+    record::{self, PayloadDigest, Record},
     sha256::Digest,
 };
 
@@ -14,7 +14,7 @@ pub(super) fn members(record: &Record<'_>, take: impl FnOnce(&[u8])) {
     what(&mut object, record);
     decisions(&mut object, record);
     result(&mut object, record);
-    added(&mut object, record);
+    record::added_values(&mut object, record);
     take(object.written());
 }
 
@@ -93,30 +93,4 @@ fn result(object: &mut JsonObject, record: &Record<'_>) {
         object.close(start);
     }
     object.plain(member_name!("stream_end"), record.stream_end().map(StreamEnd::as_str));
-}
-
-/// The values of the program, in an object of their own so that no name meets one above.
-fn added(object: &mut JsonObject, record: &Record<'_>) {
-    if record.added_values().is_empty() {
-        return;
-    }
-    object.push(member_name!("added"));
-    let start = object.open();
-    for (name, value) in record.added_values() {
-        object.text(b",", Some(name));
-        match value {
-            AddedValue::Text(text) => object.text(b":", Some(record.text(text))),
-            AddedValue::Integer(number) => raw(object, &number.to_string()),
-            // JSON has no other numbers.
-            AddedValue::Float(number) if number.is_finite() => raw(object, &number.to_string()),
-            AddedValue::Float(_) => raw(object, "null"),
-            AddedValue::Flag(flag) => raw(object, if *flag { "true" } else { "false" }),
-        }
-    }
-    object.close(start);
-}
-
-fn raw(object: &mut JsonObject, value: &str) {
-    object.push(b":");
-    object.push(value.as_bytes());
 }

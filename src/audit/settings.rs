@@ -89,7 +89,7 @@ impl AuditFile {
         self
     }
 
-    /// Sets how long [`AuditLog::flush`] and the drop of the last clone wait. Defaults to 5 seconds.
+    /// Sets how long [`AuditLog::flush`] and [`AuditLog::close`] wait. Defaults to 5 seconds.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;

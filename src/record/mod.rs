@@ -44,6 +44,7 @@
 //! # }
 //! ```
 
+mod added;
 mod body;
 mod capture;
 mod cut;
@@ -59,6 +60,14 @@ mod spans;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::gen_ai::operation_of_path;
+pub(crate) use self::{
+    added::{added_members, added_values},
+    capture::Capture,
+    gen_ai::operation_of_request,
+    observation::Observation,
+    outcome::Ends,
+    spans::finish as finish_span,
+};
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
@@ -67,8 +76,4 @@ pub use self::{
     payload_digest::PayloadDigest,
     record::Record,
     sink::RecordSink,
-};
-pub(crate) use self::{
-    capture::Capture, gen_ai::operation_of_request, observation::Observation, outcome::Ends,
-    spans::finish as finish_span,
 };

@@ -174,11 +174,34 @@ fn nobody_but_the_owner_reads_the_trail_and_the_key() {
     assert!(AuditKey::from_file(folder.0.join("none")).is_err());
 }
 
+/// A layer that waits for its last request has a clone.
+#[test]
+fn a_log_that_is_closed_is_whole_whatever_clones_are_left() {
+    let folder = Folder::create();
+    let log = audit(&folder.trail()).open().unwrap();
+    let clone = log.clone();
+    send_numbers(&clone, 3);
+    assert!(log.close());
+    let reasons: Vec<_> = of_kind(&folder.trail(), "checkpoint");
+    assert_eq!(reasons.last().unwrap()["reason"], "close");
+    assert_intact(&folder.trail());
+    // The trail has ended.
+    assert!(!clone.is_writable() && !tower_inference::record::RecordSink::accepts_requests(&clone));
+    send_numbers(&clone, 2);
+    assert_eq!((of_kind(&folder.trail(), "request").len(), clone.lost_records()), (3, 0));
+    assert!(log.close());
+    drop((log, clone));
+    let log = audit(&folder.trail()).open().unwrap();
+    drop(log);
+    assert_eq!(of_kind(&folder.trail(), "crash").len(), 0);
+    assert_intact(&folder.trail());
+}
+
 /// Collects checkpoints.
 fn collected() -> (Checkpoints, Arc<Mutex<Vec<Checkpoint>>>) {
     let copies = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&copies);
-    (Checkpoints::new().copies(move |it| sink.lock().unwrap().push(it.clone())), copies)
+    (Checkpoints::new().on_checkpoint(move |it| sink.lock().unwrap().push(it.clone())), copies)
 }
 
 #[test]
@@ -220,7 +243,7 @@ fn records_of_an_age_are_signed_without_a_request() {
     let folder = Folder::create();
     let (sender, receiver) = mpsc::channel();
     let checkpoints = Checkpoints::new().max_age(Duration::from_millis(1));
-    let checkpoints = checkpoints.copies(move |it| sender.send(it.seq()).unwrap());
+    let checkpoints = checkpoints.on_checkpoint(move |it| sender.send(it.seq()).unwrap());
     let log = audit(&folder.trail()).checkpoints(checkpoints).open().unwrap();
     assert_eq!(receiver.recv_timeout(FOREVER).unwrap(), 1);
     send_numbers(&log, 1);
@@ -231,7 +254,7 @@ fn records_of_an_age_are_signed_without_a_request() {
 #[test]
 fn a_panic_of_the_callback_stops_nothing() {
     let folder = Folder::create();
-    let checkpoints = Checkpoints::new().copies(|_| panic!("as scripted"));
+    let checkpoints = Checkpoints::new().on_checkpoint(|_| panic!("as scripted"));
     let log = audit(&folder.trail()).checkpoints(checkpoints).open().unwrap();
     send_numbers(&log, 3);
     assert!(log.flush());
@@ -280,7 +303,7 @@ struct Stuck {
 fn stuck(folder: &Folder, max_records: usize, serves: bool) -> Stuck {
     let ((reaches, reached), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
     let goes_on = Mutex::new(goes_on);
-    let checkpoints = Checkpoints::new().copies(move |_| {
+    let checkpoints = Checkpoints::new().on_checkpoint(move |_| {
         let _gone = reaches.send(());
         let _gone = goes_on.lock().unwrap().recv();
     });

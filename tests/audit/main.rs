@@ -1,5 +1,6 @@
 //! The audit trail: what it has of each request, what `verify` finds and what it survives.
 
+mod arbitrary;
 mod crash;
 mod disk;
 mod files;

@@ -85,7 +85,10 @@ async fn a_record_has_who_what_when_and_the_outcome() {
         ("decisions", json!("payload=passed")),
         ("bytes_in", json!(27)),
         ("bytes_out", json!(5)),
-        ("added", json!({"cost\u{202e}_center": "a\n17", "weight": 0.5, "seen": true, "count": 3})),
+        (
+            "values",
+            json!({"cost\u{202e}_center": "a\n17", "weight": 0.5, "seen": true, "count": 3}),
+        ),
     ] {
         assert_eq!(record[name], value, "{name}");
     }
@@ -208,7 +211,7 @@ async fn no_value_of_a_client_breaks_a_line() {
     assert_eq!((report.requests, report.unproven), (1, 0));
     let record = &of_kind(&folder.trail(), "request")[0];
     assert!(record["principal"]["subject"].as_str().unwrap().len() <= 512);
-    assert!(record["added"]["v"].as_str().unwrap().len() <= 512);
+    assert!(record["values"]["v"].as_str().unwrap().len() <= 512);
 }
 
 #[test]

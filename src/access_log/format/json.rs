@@ -1,13 +1,13 @@
 //! Writes a record as an object with the crate's own member names.
 
 use super::{
-    added::{added_values, sample_rate},
+    added::sample_rate,
     members::{Member as M, Members},
 };
 use crate::{
     context::{CacheOutcome, StreamEnd},
     json_object::{JsonObject, member_name, microseconds, rfc3339},
-    record::Record,
+    record::{self, Record},
 };
 
 /// Writes the members of the set.
@@ -101,7 +101,7 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
         object.plain(member_name!("decisions"), Some(&decisions));
     }
     if of.has(M::Values) {
-        added_values(object, record);
+        record::added_values(object, record);
     }
     sample_rate(object, record);
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access_log::{content::Content, pseudonyms::Pseudonyms},
     json_object::{JsonObject, member_name},
-    record::{GenAiConventions, Needs, Record},
+    record::{self, GenAiConventions, Needs, Record},
 };
 
 /// How a record is written as a line.
@@ -223,7 +223,7 @@ impl Format {
         }
         if let Kind::ApiGateway(fields) | Kind::OpenTelemetry(_, fields) = &self.kind {
             if fields.values {
-                added::added_values(&mut object, record);
+                record::added_values(&mut object, record);
             }
             added::sample_rate(&mut object, record);
         }

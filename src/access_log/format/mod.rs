@@ -11,13 +11,12 @@ mod line_format;
 mod members;
 mod open_telemetry;
 
-pub(super) use self::{
-    added::added_members,
-    json::{decisions, line},
-    members::{Member, Members},
-};
 pub use self::{
     emf::{Dimension, Emf, EmfError, Unit},
     error::FormatError,
     line_format::Format,
+};
+pub(super) use self::{
+    json::{decisions, line},
+    members::{Member, Members},
 };

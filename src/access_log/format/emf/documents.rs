@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     access_log::format::{
-        added, json,
+        json,
         members::{Member, Members},
     },
     context::AddedValue,
     json_object::{JsonObject, member_name},
-    record::Record,
+    record::{self, Record},
 };
 
 /// The maximum length of a document. CloudWatch Logs takes 256 KiB and counts 26 bytes of its own.
@@ -64,7 +64,7 @@ impl<'a, 'r, T: FnMut(&[u8])> Documents<'a, 'r, T> {
         self.part(|object| json::write(object, members.without(Member::Values), record));
         self.has_id = true;
         if members.has(Member::Values) {
-            self.part(|object| added::added_values(object, record));
+            self.part(|object| record::added_values(object, record));
         }
     }
 
