@@ -50,7 +50,7 @@
 //! # Members of a record
 //!
 //! A JSON line has these members in this order. An event has the same fields and writes nested ones
-//! as `principal.issuer`. A member without a value is left out.
+//! as `principal.issuer`, and a list or the `values` as JSON. A member without a value is left out.
 //!
 //! | member | value | left out |
 //! |---|---|---|
@@ -86,9 +86,10 @@
 //! | `upstream_status` | status of the last attempt | no response |
 //! | `upstream_request_id` | the upstream's own id of the last attempt | none |
 //! | `attempts` | requests sent to the upstream | none |
+//! | `attempt_list` | the first 16 attempts: `target`, `upstream`, `status`, `upstream_request_id`, `started_us`, `duration_us` and `abandoned`, the [reason](crate::context::AbandonReason) for another one | fewer than two |
 //! | `model` | model that the request asked for | not known |
 //! | `model_target` | model and provider that the request reaches | no model rules |
-//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
+//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
 //! | `stream_end` | end of a stream of events or of JSON lines: `done`, `failed` or `cut` | no such stream |
 //! | `decisions` | decision of each [layer](crate::context::Layer) such as `auth=passed throttle=rejected` | unless [chosen](Format::more_fields) |
 //! | `values` | what the program [added](crate::context::RequestContext::add_value) | nothing added |

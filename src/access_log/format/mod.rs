@@ -2,6 +2,7 @@
 
 mod added;
 mod api_gateway;
+mod attempts;
 mod common;
 mod emf;
 mod error;
@@ -13,6 +14,7 @@ mod open_telemetry;
 
 pub(super) use self::{
     added::added_members,
+    attempts::attempts_text,
     json::{decisions, line},
     members::{Member, Members},
 };

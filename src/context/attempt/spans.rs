@@ -36,6 +36,9 @@ impl ClientSpan {
                     gen_ai.usage.input_tokens = Empty,
                     gen_ai.usage.output_tokens = Empty,
                     gen_ai.usage.cache_read.input_tokens = Empty,
+                    // Of version 1.41 and of the latest one.
+                    gen_ai.usage.cache_creation.input_tokens = Empty,
+                    gen_ai.usage.cache_write.input_tokens = Empty,
                     gen_ai.usage.reasoning.output_tokens = Empty,
                     server.address = Empty,
                     server.port = Empty,
