@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -21,7 +24,7 @@ use tower_inference::{
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
-    record::Record,
+    record::{Record, RecordSink},
     secret::{Scrubber, Secret},
     stack::Stack,
 };
@@ -205,6 +208,45 @@ fn an_event_shows_what_reorders_its_text() {
 /// A layer whose sink panics.
 fn panicking() -> AccessLogLayer {
     AccessLogLayer::sink(|_: &Record<'_>| panic!("a bug of the sink's"))
+}
+
+/// Metrics count a request in flight from its arrival to its record.
+#[tokio::test]
+async fn a_sink_that_panics_at_the_arrival_leaves_the_others_balanced() {
+    struct Panics;
+
+    impl RecordSink for Panics {
+        fn arrived(&self) {
+            panic!("a bug of the sink's");
+        }
+
+        fn record(&self, _record: &Record<'_>) {}
+    }
+
+    #[derive(Clone, Default)]
+    struct InFlight(Arc<AtomicI64>, Arc<AtomicI64>);
+
+    impl RecordSink for InFlight {
+        fn arrived(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+
+        fn record(&self, _record: &Record<'_>) {
+            self.0.fetch_sub(1, Relaxed);
+            self.1.fetch_add(1, Relaxed);
+        }
+    }
+
+    let (before, after) = (InFlight::default(), InFlight::default());
+    let layer = AccessLogLayer::sink(before.clone()).and(Panics).and(after.clone());
+    let service = layer.layer(service_fn(|_| {
+        ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("whole")))))
+    }));
+    let response = service.oneshot(Request::new(Empty::<Bytes>::new())).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "whole");
+    for InFlight(in_flight, records) in [before, after] {
+        assert_eq!((in_flight.load(Relaxed), records.load(Relaxed)), (0, 1));
+    }
 }
 
 #[tokio::test]

@@ -201,8 +201,7 @@
 //! - A request can repeat the upstream's token as its path or its model. The layer writes `[redacted]`
 //!   for such a string if it has the token's [`Scrubber`](crate::secret::Scrubber). In a
 //!   [`Stack`](crate::stack::Stack) it has.
-//! - The shown text of a body that is cut ends earlier when the layer has a scrubber: by the length of the
-//!   longest spelling of a secret, about 250 bytes for a token of Hugging Face. The cut could divide a secret.
+//! - The shown text of a body ends earlier when the cut could divide a secret of a scrubber.
 //! - The path is recorded as it came. A service with secrets in paths logs them.
 //! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
 //!   For a log that must be complete use your own [`RecordSink`](crate::record::RecordSink) and accept the wait.

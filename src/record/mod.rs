@@ -59,6 +59,10 @@ mod spans;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::gen_ai::operation_of_path;
+pub(crate) use self::{
+    body::longest_secret, capture::Capture, gen_ai::operation_of_request, observation::Observation,
+    outcome::Ends, spans::finish as finish_span,
+};
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
@@ -67,8 +71,4 @@ pub use self::{
     payload_digest::PayloadDigest,
     record::Record,
     sink::RecordSink,
-};
-pub(crate) use self::{
-    capture::Capture, gen_ai::operation_of_request, observation::Observation, outcome::Ends,
-    spans::finish as finish_span,
 };

@@ -336,6 +336,9 @@ fn a_name_cannot_forge_the_fields_after_it() {
         ("a [10/Oct/2000:13:55:36 +0000]", r"a\x20\x5b10/Oct/2000:13:55:36\x20+0000\x5d"),
         ("[\"\\\n", r#"\x5b\"\\\x0a"#),
         ("é\u{202e}", r"é\xe2\x80\xae"),
+        // Parsers split at other spaces too.
+        ("a\u{a0}b\u{3000}c", r"a\xc2\xa0b\xe3\x80\x80c"),
+        ("\u{2003}\u{1680}", r"\xe2\x80\x83\xe1\x9a\x80"),
     ] {
         let log = Log::format(Format::common());
         let service = log.layer.layer(answering(move |request: Request<_>| {
@@ -347,6 +350,24 @@ fn a_name_cannot_forge_the_fields_after_it() {
         let rest = r#"[23/Nov/2026:09:08:07 +0000] "GET /[1] HTTP/1.1" 200 -"#;
         assert_eq!(log.text(), format!("- - {expected} {rest}\n"));
     }
+}
+
+#[test]
+fn no_space_of_a_path_ends_the_words_of_the_request_line() {
+    let spaces = (0x80..0x3100).filter_map(char::from_u32).filter(|space| space.is_whitespace());
+    for space in spaces {
+        let log = Log::format(Format::common());
+        serve_path(&log, &format!("/a{space}b"));
+        let line = log.text();
+        let fields: Vec<_> = line.split_whitespace().collect();
+        assert_eq!((fields.len(), fields[5], fields[7]), (10, "\"GET", "HTTP/1.1\""), "{line}");
+    }
+}
+
+/// Serves a request with any path that a URI takes.
+fn serve_path(log: &Log, path: &str) {
+    let service = log.layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));
+    now(service.oneshot(get(path))).unwrap();
 }
 
 #[test]
