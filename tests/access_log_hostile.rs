@@ -24,10 +24,11 @@ use tower_inference::{
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
-    record::{Record, RecordSink},
+    record::{GenAiConventions, Record, RecordSink},
     secret::{Scrubber, Secret},
     stack::Stack,
 };
+use tracing_subscriber::fmt::format::FmtSpan;
 
 const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";
 
@@ -203,6 +204,47 @@ fn an_event_shows_what_reorders_its_text() {
     assert!(sink.flush());
     let text = written.text();
     assert!(text.contains("u{202e}b") && !text.contains('\u{202e}'), "{text}");
+}
+
+/// The lines that a subscriber writes about the spans of a request with this model.
+fn lines_of_spans(model: &str) -> String {
+    let (sink, written) = sink();
+    let events = sink.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || events.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let source = TokenSource::value(Secret::new(TOKEN)).unwrap();
+        let token = HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), source);
+        let log = AccessLogLayer::sink(|_: &Record<'_>| {}).spans(GenAiConventions::Latest);
+        let client =
+            service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
+        let service = Stack::new().access_log(log).hf_token(token).layer(client);
+        let mut request =
+            Request::post("/v1/chat/completions").body(Full::<Bytes>::default()).unwrap();
+        RequestContext::ensure(request.extensions_mut()).set_model(model);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let response = service.oneshot(request).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        });
+    });
+    assert!(sink.flush());
+    written.text()
+}
+
+#[test]
+fn a_span_has_no_token_and_forges_no_line() {
+    let plain = lines_of_spans("org/model");
+    assert!(plain.contains("chat org/model"), "{plain}");
+    let hostile = lines_of_spans("a\n2026-12-01 INFO forged\r\u{1b}[2J\u{202e}b\u{2028}c");
+    assert_eq!(hostile.lines().count(), plain.lines().count(), "{hostile}");
+    let hidden = ['\r', '\u{1b}', '\u{202e}', '\u{2028}'];
+    assert!(!hostile.contains(hidden), "{hostile}");
+    let token = lines_of_spans(TOKEN);
+    assert!(token.contains("[redacted]") && !token.contains(TOKEN), "{token}");
 }
 
 /// A layer whose sink panics.

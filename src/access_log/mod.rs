@@ -129,6 +129,38 @@
 //! # }
 //! ```
 //!
+//! # Files
+//!
+//! A [`Sink`] writes to any [`Write`](std::io::Write). Open a file in append mode, so that a restart keeps its
+//! lines:
+//!
+//! ```no_run
+//! use std::fs::OpenOptions;
+//! use tower_inference::{
+//!     access_log::{AccessLogLayer, Format, Sink},
+//!     peer::PeerAddress,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let path = "/var/log/gateway/access.log";
+//! let sink = Sink::new(OpenOptions::new().append(true).create(true).open(path)?)?;
+//! let layer = AccessLogLayer::lines(sink.clone(), Format::common())
+//!     .client_address(PeerAddress::connection());
+//! # let _ = layer;
+//! // When the server has stopped, before `main` returns:
+//! if !sink.flush() {
+//!     eprintln!("the last lines of {path} are not written");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - The last clone of a sink writes its queue when it is dropped. A clone in a global place is never dropped,
+//!   such as that of a `tracing` subscriber. Nor does `std::process::exit` drop one. [`Sink::flush`] serves both.
+//! - In append mode `copytruncate` of logrotate works.
+//! - A tool that renames the file needs a writer that opens the path again. The example `gateway` has one for
+//!   SIGHUP in `examples/gateway/log.rs`.
+//!
 //! # Privacy
 //!
 //! A log shows no prompt and no completion unless its format [asks](Format::prompts) for
@@ -204,7 +236,7 @@
 //! - The shown text of a body ends earlier when the cut could divide a secret of a scrubber.
 //! - The path is recorded as it came. A service with secrets in paths logs them.
 //! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
-//!   For a log that must be complete use your own [`RecordSink`](crate::record::RecordSink) and accept the wait.
+//!   For a log that must be complete add `audit::AuditLog`, which rejects requests while it cannot write.
 
 mod batch;
 mod body;

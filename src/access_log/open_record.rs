@@ -58,14 +58,14 @@ impl OpenRecord {
             context.announce_response_is_read();
         }
         let arrived_at = settings.clock.monotonic();
-        let spans = settings.spans.is_some();
+        let spans = settings.spans.map(|_| Arc::clone(&settings.scrubbers));
         context.observe_attempts(AttemptObserver {
             clock: settings.clock.clone(),
             arrived_at,
-            spans,
             operation: spans
-                .then(|| operation_of_request(request.method(), request.uri().path()))
-                .flatten(),
+                .as_ref()
+                .and_then(|_| operation_of_request(request.method(), request.uri().path())),
+            spans,
         });
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);

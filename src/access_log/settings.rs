@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) sinks: Vec<Arc<dyn RecordSink>>,
-    pub(super) scrubbers: Vec<Scrubber>,
+    pub(super) scrubbers: Arc<[Scrubber]>,
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
@@ -28,7 +28,7 @@ impl Settings {
         Self {
             needs: sink.needs(),
             sinks: vec![Arc::new(sink)],
-            scrubbers: Vec::new(),
+            scrubbers: Arc::default(),
             clock: SharedClock::default(),
             usage: true,
             client_address: None,

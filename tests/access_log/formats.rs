@@ -213,7 +213,7 @@ fn a_rejection_has_the_response_type_of_api_gateway() {
 }
 
 /// Every variable of API Gateway's access log, of REST and of HTTP APIs.
-const CONTEXT: &str = "
+pub(super) const CONTEXT: &str = "
     accountId apiId authorizer.claims.property authorizer.error authorizer.integrationLatency
     authorizer.integrationStatus authorizer.latency authorizer.principalId authorizer.property
     authorizer.requestId authorizer.status authorize.error authorize.latency authorize.status

@@ -3,10 +3,7 @@
 //! `tracing-opentelemetry` exports an `i64` as a number and a `u64` as a text.
 
 use http::{Method, StatusCode, Uri};
-use tracing::{
-    Span,
-    field::{Empty, display},
-};
+use tracing::{Span, field::Empty};
 
 use super::attempt::Attempt;
 
@@ -52,9 +49,8 @@ impl ClientSpan {
         };
         if !span.is_disabled() {
             match model {
-                Some(model) => {
-                    span.record("otel.name", display(format_args!("{operation} {model}")))
-                }
+                // As a string, which subscribers escape. A client chooses the model.
+                Some(model) => span.record("otel.name", &*format!("{operation} {model}")),
                 None => span.record("otel.name", operation),
             };
         }
