@@ -7,21 +7,29 @@ use std::fmt::{self, Write as _};
 /// Returns whether a character may end a line, control a terminal, reorder text or hide it.
 ///
 /// Sources: Unicode Technical Report 36 section 3.2; Unicode Standard Annex 9 section 2; "Trojan
-/// Source" (CVE-2021-42574).
+/// Source" (CVE-2021-42574); Default_Ignorable_Code_Point of Unicode 17, which fonts do not show.
 pub(crate) const fn is_unprintable(character: char) -> bool {
     matches!(
         character,
         '\u{0}'..='\u{1f}'
             | '\u{7f}'..='\u{9f}'
             | '\u{ad}'
+            | '\u{34f}'
             | '\u{61c}'
-            | '\u{180e}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -73,6 +81,34 @@ mod tests {
             ("\u{feff}\u{200b}\u{e0041}", r"\u{feff}\u{200b}\u{e0041}"),
         ] {
             assert_eq!(Printable(text).to_string(), expected);
+        }
+    }
+
+    /// Unicode 17, DerivedCoreProperties.txt: Default_Ignorable_Code_Point. Fonts show none of them.
+    #[test]
+    fn every_ignorable_character_is_escaped() {
+        for range in [
+            0xad..=0xad,
+            0x34f..=0x34f,
+            0x61c..=0x61c,
+            0x115f..=0x1160,
+            0x17b4..=0x17b5,
+            0x180b..=0x180f,
+            0x200b..=0x200f,
+            0x202a..=0x202e,
+            0x2060..=0x206f,
+            0x3164..=0x3164,
+            0xfe00..=0xfe0f,
+            0xfeff..=0xfeff,
+            0xffa0..=0xffa0,
+            0xfff0..=0xfff8,
+            0x1bca0..=0x1bca3,
+            0x1d173..=0x1d17a,
+            0xe0000..=0xe0fff,
+        ] {
+            for character in range.filter_map(char::from_u32) {
+                assert!(is_unprintable(character), "{:x}", u32::from(character));
+            }
         }
     }
 

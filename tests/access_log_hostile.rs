@@ -6,7 +6,10 @@ use std::{
     io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -21,10 +24,11 @@ use tower_inference::{
     context::RequestContext,
     hf::{HfTokenLayer, TokenSource},
     identity::{Identity, Proof},
-    record::Record,
+    record::{GenAiConventions, Record, RecordSink},
     secret::{Scrubber, Secret},
     stack::Stack,
 };
+use tracing_subscriber::fmt::format::FmtSpan;
 
 const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";
 
@@ -202,9 +206,89 @@ fn an_event_shows_what_reorders_its_text() {
     assert!(text.contains("u{202e}b") && !text.contains('\u{202e}'), "{text}");
 }
 
+/// The lines that a subscriber writes about the spans of a request with this model.
+fn lines_of_spans(model: &str) -> String {
+    let (sink, written) = sink();
+    let events = sink.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || events.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let source = TokenSource::value(Secret::new(TOKEN)).unwrap();
+        let token = HfTokenLayer::new("https://router.huggingface.co".parse().unwrap(), source);
+        let log = AccessLogLayer::sink(|_: &Record<'_>| {}).spans(GenAiConventions::Latest);
+        let client =
+            service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
+        let service = Stack::new().access_log(log).hf_token(token).layer(client);
+        let mut request =
+            Request::post("/v1/chat/completions").body(Full::<Bytes>::default()).unwrap();
+        RequestContext::ensure(request.extensions_mut()).set_model(model);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let response = service.oneshot(request).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        });
+    });
+    assert!(sink.flush());
+    written.text()
+}
+
+#[test]
+fn a_span_has_no_token_and_forges_no_line() {
+    let plain = lines_of_spans("org/model");
+    assert!(plain.contains("chat org/model"), "{plain}");
+    let hostile = lines_of_spans("a\n2026-12-01 INFO forged\r\u{1b}[2J\u{202e}b\u{2028}c");
+    assert_eq!(hostile.lines().count(), plain.lines().count(), "{hostile}");
+    let hidden = ['\r', '\u{1b}', '\u{202e}', '\u{2028}'];
+    assert!(!hostile.contains(hidden), "{hostile}");
+    let token = lines_of_spans(TOKEN);
+    assert!(token.contains("[redacted]") && !token.contains(TOKEN), "{token}");
+}
+
 /// A layer whose sink panics.
 fn panicking() -> AccessLogLayer {
     AccessLogLayer::sink(|_: &Record<'_>| panic!("a bug of the sink's"))
+}
+
+/// Metrics count a request in flight from its arrival to its record.
+#[tokio::test]
+async fn a_sink_that_panics_at_the_arrival_leaves_the_others_balanced() {
+    struct Panics;
+
+    impl RecordSink for Panics {
+        fn arrived(&self) {
+            panic!("a bug of the sink's");
+        }
+
+        fn record(&self, _record: &Record<'_>) {}
+    }
+
+    #[derive(Clone, Default)]
+    struct InFlight(Arc<AtomicI64>, Arc<AtomicI64>);
+
+    impl RecordSink for InFlight {
+        fn arrived(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+
+        fn record(&self, _record: &Record<'_>) {
+            self.0.fetch_sub(1, Relaxed);
+            self.1.fetch_add(1, Relaxed);
+        }
+    }
+
+    let (before, after) = (InFlight::default(), InFlight::default());
+    let layer = AccessLogLayer::sink(before.clone()).and(Panics).and(after.clone());
+    let service = layer.layer(service_fn(|_| {
+        ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("whole")))))
+    }));
+    let response = service.oneshot(Request::new(Empty::<Bytes>::new())).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "whole");
+    for InFlight(in_flight, records) in [before, after] {
+        assert_eq!((in_flight.load(Relaxed), records.load(Relaxed)), (0, 1));
+    }
 }
 
 #[tokio::test]

@@ -394,6 +394,28 @@ fn a_full_disk_loses_lines_and_its_recovery_is_seen() {
     assert_eq!(sink.dropped_lines(), 20);
 }
 
+/// `copytruncate` of logrotate. Without `append` the next line would follow a hole of zeros.
+#[test]
+fn a_file_in_append_mode_can_be_truncated_between_two_lines() {
+    let path = std::env::temp_dir().join(format!("access-log-{}.log", std::process::id()));
+    let open = || std::fs::OpenOptions::new().append(true).create(true).open(&path).unwrap();
+    let sink = sink(open());
+    sink.line(b"first");
+    assert!(sink.flush());
+    assert_eq!(std::fs::read(&path).unwrap(), b"first\n");
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    sink.line(b"second");
+    assert!(sink.flush());
+    assert_eq!(std::fs::read(&path).unwrap(), b"second\n");
+    // A second process, or the next start, appends.
+    let other = self::sink(open());
+    other.line(b"third");
+    drop(other);
+    drop(sink);
+    assert_eq!(std::fs::read(&path).unwrap(), b"second\nthird\n");
+    std::fs::remove_file(&path).unwrap();
+}
+
 /// A pipe whose reader reads nothing, until it does.
 #[test]
 fn a_full_pipe_delays_no_request_and_its_recovery_is_seen() {

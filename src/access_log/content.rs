@@ -17,7 +17,8 @@ pub(super) enum ContentKind {
 impl Content {
     /// Shows the first `max_bytes` and says how many bytes were cut.
     ///
-    /// The layer keeps as many bytes of each request in flight. A body with a `content-encoding` and one
+    /// The layer keeps as many bytes of each request in flight, and as many more as a secret of its
+    /// scrubbers may have: about 250 for a token of Hugging Face. A body with a `content-encoding` and one
     /// that is not UTF-8 have no text.
     #[must_use]
     pub const fn truncated(max_bytes: usize) -> Self {

@@ -159,6 +159,7 @@ fn event(of: Members, record: &Record<'_>) {
     let principal = |member| principal.filter(|_| of.has(member));
     let usage = record.usage().unwrap_or_default();
     let values = of.when(M::Values, || values(record));
+    let attempt_list = format::attempts_text(of, record);
     tracing::info!(
         target: TARGET,
         time = of.when(M::Time, || str::from_utf8(&time).ok()),
@@ -204,12 +205,14 @@ fn event(of: Members, record: &Record<'_>) {
             of.when(M::UpstreamRequestId, || record.upstream_request_id().map(printable)).as_deref(),
         attempts =
             of.when(M::Attempts, || Some(record.attempts())).filter(|attempts| *attempts > 0),
+        attempt_list,
         model = of.when(M::Model, || record.model().map(printable)).as_deref(),
         model_target = of.when(M::ModelTarget, || record.model_target().map(printable)).as_deref(),
         usage.prompt_tokens = of.when(M::PromptTokens, || usage.prompt_tokens),
         usage.completion_tokens = of.when(M::CompletionTokens, || usage.completion_tokens),
         usage.total_tokens = of.when(M::TotalTokens, || usage.total_tokens),
         usage.cached_tokens = of.when(M::CachedTokens, || usage.cached_tokens),
+        usage.cache_write_tokens = of.when(M::CacheWriteTokens, || usage.cache_write_tokens),
         usage.reasoning_tokens = of.when(M::ReasoningTokens, || usage.reasoning_tokens),
         stream_end = of.when(M::StreamEnd, || record.stream_end()).map(StreamEnd::as_str),
         decisions = of.when(M::Decisions, || format::decisions(record)),

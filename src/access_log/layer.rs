@@ -118,7 +118,9 @@ impl AccessLogLayer {
     /// which `Stage::scrubber` returns.
     #[must_use]
     pub fn scrubber(self, scrubber: Scrubber) -> Self {
-        self.set(|settings| settings.scrubbers.push(scrubber))
+        self.set(|settings| {
+            settings.scrubbers = settings.scrubbers.iter().cloned().chain([scrubber]).collect();
+        })
     }
 
     /// Sets the clock of times and durations. Defaults to the system clock.

@@ -50,7 +50,7 @@
 //! # Members of a record
 //!
 //! A JSON line has these members in this order. An event has the same fields and writes nested ones
-//! as `principal.issuer`. A member without a value is left out.
+//! as `principal.issuer`, and a list or the `values` as JSON. A member without a value is left out.
 //!
 //! | member | value | left out |
 //! |---|---|---|
@@ -86,9 +86,10 @@
 //! | `upstream_status` | status of the last attempt | no response |
 //! | `upstream_request_id` | the upstream's own id of the last attempt | none |
 //! | `attempts` | requests sent to the upstream | none |
+//! | `attempt_list` | the first 16 attempts: `target`, `upstream`, `status`, `upstream_request_id`, `started_us`, `duration_us` and `abandoned`, the [reason](crate::context::AbandonReason) for another one | fewer than two |
 //! | `model` | model that the request asked for | not known |
 //! | `model_target` | model and provider that the request reaches | no model rules |
-//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
+//! | `usage` | `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens` and `reasoning_tokens` as the upstream counts them | not reported |
 //! | `stream_end` | end of a stream of events or of JSON lines: `done`, `failed` or `cut` | no such stream |
 //! | `decisions` | decision of each [layer](crate::context::Layer) such as `auth=passed throttle=rejected` | unless [chosen](Format::more_fields) |
 //! | `values` | what the program [added](crate::context::RequestContext::add_value) | nothing added |
@@ -127,6 +128,38 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Files
+//!
+//! A [`Sink`] writes to any [`Write`](std::io::Write). Open a file in append mode, so that a restart keeps its
+//! lines:
+//!
+//! ```no_run
+//! use std::fs::OpenOptions;
+//! use tower_inference::{
+//!     access_log::{AccessLogLayer, Format, Sink},
+//!     peer::PeerAddress,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let path = "/var/log/gateway/access.log";
+//! let sink = Sink::new(OpenOptions::new().append(true).create(true).open(path)?)?;
+//! let layer = AccessLogLayer::lines(sink.clone(), Format::common())
+//!     .client_address(PeerAddress::connection());
+//! # let _ = layer;
+//! // When the server has stopped, before `main` returns:
+//! if !sink.flush() {
+//!     eprintln!("the last lines of {path} are not written");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - The last clone of a sink writes its queue when it is dropped. A clone in a global place is never dropped,
+//!   such as that of a `tracing` subscriber. Nor does `std::process::exit` drop one. [`Sink::flush`] serves both.
+//! - In append mode `copytruncate` of logrotate works.
+//! - A tool that renames the file needs a writer that opens the path again. The example `gateway` has one for
+//!   SIGHUP in `examples/gateway/log.rs`.
 //!
 //! # Privacy
 //!
@@ -200,11 +233,10 @@
 //! - A request can repeat the upstream's token as its path or its model. The layer writes `[redacted]`
 //!   for such a string if it has the token's [`Scrubber`](crate::secret::Scrubber). In a
 //!   [`Stack`](crate::stack::Stack) it has.
-//! - The shown text of a body that is cut ends earlier when the layer has a scrubber: by the length of the
-//!   longest spelling of a secret, about 250 bytes for a token of Hugging Face. The cut could divide a secret.
+//! - The shown text of a body ends earlier when the cut could divide a secret of a scrubber.
 //! - The path is recorded as it came. A service with secrets in paths logs them.
 //! - A record that cannot be written is lost. [`Sink`] counts and reports the loss and requests go on.
-//!   For a log that must be complete use your own [`RecordSink`](crate::record::RecordSink) and accept the wait.
+//!   For a log that must be complete add `audit::AuditLog`, which rejects requests while it cannot write.
 
 mod batch;
 mod body;

@@ -48,27 +48,32 @@ impl OpenRecord {
         if !settings.sinks.iter().any(|sink| sink.enabled()) {
             return Self(None);
         }
-        settings.sinks.iter().for_each(|sink| sink.arrived());
+        for sink in &settings.sinks {
+            // Else the sinks before it would wait for a record that never comes. The panic hook has
+            // reported it.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
+        }
         let context = RequestContext::ensure(request.extensions_mut());
         // A compressed completion has no text.
         if settings.usage || settings.needs.completion_bytes > 0 {
             context.announce_response_is_read();
         }
         let arrived_at = settings.clock.monotonic();
-        let spans = settings.spans.is_some();
+        let spans = settings.spans.map(|_| Arc::clone(&settings.scrubbers));
         context.observe_attempts(AttemptObserver {
             clock: settings.clock.clone(),
             arrived_at,
-            spans,
             operation: spans
-                .then(|| operation_of_request(request.method(), request.uri().path()))
-                .flatten(),
+                .as_ref()
+                .and_then(|_| operation_of_request(request.method(), request.uri().path())),
+            spans,
         });
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
-        if let Some(prompt) = Capture::new(needs.prompt_bytes, needs.prompt_digest, headers) {
+        let prompt_bytes = settings.kept_bytes(needs.prompt_bytes);
+        if let Some(prompt) = Capture::new(prompt_bytes, needs.prompt_digest, headers) {
             match prompt_of(&context) {
-                Some(outer) => outer.lock().extend(needs.prompt_bytes, needs.prompt_digest),
+                Some(outer) => outer.lock().extend(prompt_bytes, needs.prompt_digest),
                 None => set_prompt(&context, prompt),
             }
         }
@@ -136,8 +141,9 @@ impl OpenRecord {
         open.observation.status = Some(status);
         open.observation.grpc_status = grpc_status(headers);
         let needs = open.settings.needs;
+        let completion_bytes = open.settings.kept_bytes(needs.completion_bytes);
         open.observation.completion =
-            Capture::new(needs.completion_bytes, needs.completion_digest, headers);
+            Capture::new(completion_bytes, needs.completion_digest, headers);
         if open.settings.usage && open.observation.method != Method::HEAD {
             open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }

@@ -11,7 +11,16 @@ use crate::{error_debug::debug_as_message, identity::Identity, record::Record, s
 ///
 /// A pseudonym is the first 128 bits of the HMAC-SHA-256 (RFC 2104) of the value under your key. Nobody
 /// without the key can find the value of a pseudonym by trying. An operator with the key computes the pseudonym
-/// of a known value and searches the log for it.
+/// of a known value and searches the log for it. Processes with the same key write the same pseudonyms.
+///
+/// | pseudonym of | hashed parts |
+/// |---|---|
+/// | a subject | `subject`, issuer, subject |
+/// | a tenant | `tenant`, issuer, tenant |
+/// | the id of a credential | `credential`, id |
+/// | a body | `content`, the 32 bytes of its SHA-256 digest |
+///
+/// Each part follows its length in bytes, which is a little-endian number of 64 bits.
 ///
 /// ```
 /// use tower_inference::{access_log::Pseudonyms, secret::Secret};

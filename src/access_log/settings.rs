@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     clock::SharedClock,
     peer::PeerAddress,
-    record::{GenAiConventions, Needs, RecordSink},
+    record::{GenAiConventions, Needs, RecordSink, longest_secret},
     rejection::RejectionFormat,
     secret::Scrubber,
 };
@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) sinks: Vec<Arc<dyn RecordSink>>,
-    pub(super) scrubbers: Vec<Scrubber>,
+    pub(super) scrubbers: Arc<[Scrubber]>,
     pub(super) clock: SharedClock,
     pub(super) usage: bool,
     pub(super) client_address: Option<PeerAddress>,
@@ -28,7 +28,7 @@ impl Settings {
         Self {
             needs: sink.needs(),
             sinks: vec![Arc::new(sink)],
-            scrubbers: Vec::new(),
+            scrubbers: Arc::default(),
             clock: SharedClock::default(),
             usage: true,
             client_address: None,
@@ -40,6 +40,12 @@ impl Settings {
     pub(super) fn add(&mut self, sink: impl RecordSink) {
         self.needs = self.needs.or(sink.needs());
         self.sinks.push(Arc::new(sink));
+    }
+
+    /// Returns how many bytes of a body are kept, so that this many can be shown. Those after them tell
+    /// whether the cut divides a secret.
+    pub(super) fn kept_bytes(&self, shown: usize) -> usize {
+        if shown == 0 { 0 } else { shown.saturating_add(longest_secret(&self.scrubbers)) }
     }
 }
 

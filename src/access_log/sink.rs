@@ -25,7 +25,8 @@ use crate::{
 ///
 /// Clones are the same sink. The layer, its services and its requests have one clone each. Dropping
 /// the last clone writes the queued lines within [`Sink::drain_timeout`] and stops the thread. A
-/// thread inside a blocked writer stops only when the writer returns.
+/// thread inside a blocked writer stops only when the writer returns. The [module](super#files) shows a
+/// file and its rotation.
 ///
 /// As a [`RecordSink`] it writes JSON. For your own format pass lines to [`Sink::line`] or
 /// [`Sink::text`]. It is also a [`Write`] for the other output of a program: `println!` and loggers
@@ -148,7 +149,11 @@ impl RecordSink for Sink {
 /// # use tower_inference::access_log::Sink;
 /// # fn main() -> std::io::Result<()> {
 /// let sink = Sink::new(std::io::stderr())?;
-/// tracing_subscriber::fmt().with_writer(move || sink.clone()).init();
+/// let events = sink.clone();
+/// tracing_subscriber::fmt().with_writer(move || events.clone()).init();
+/// tracing::info!("started");
+/// // The global subscriber keeps its clone, so the last lines need this before `main` returns.
+/// assert!(sink.flush());
 /// # Ok(())
 /// # }
 /// ```

@@ -53,7 +53,7 @@ impl RequestContext {
     pub(crate) fn adopt(&self, fork: &Self) {
         let (ours, theirs) = (&*self.fields, &*fork.fields);
         if let Some(upstream) = theirs.upstream.get() {
-            self.set_upstream(Arc::clone(upstream));
+            self.set_origin(Arc::clone(upstream));
         }
         if let Some(target) = theirs.target.get() {
             self.set_target(target.clone());

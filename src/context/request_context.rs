@@ -188,7 +188,14 @@ impl RequestContext {
     }
 
     /// Sets the origin of the upstream. Replaces an earlier value.
+    ///
+    /// Records show it, so a user name, a password, a query and a fragment of a URL are left out.
     pub fn set_upstream(&self, origin: Arc<str>) {
+        self.set_origin(without_credentials(&origin).map_or(origin, Arc::from));
+    }
+
+    /// Sets the origin of the upstream, which has no credentials.
+    pub(crate) fn set_origin(&self, origin: Arc<str>) {
         self.fields.upstream.set(origin);
     }
 
@@ -286,4 +293,19 @@ impl RequestContext {
         self.fields.bytes_in.store(outcome.bytes_in, Relaxed);
         self.fields.generated_tokens.store(outcome.generated_tokens, Relaxed);
     }
+}
+
+/// Returns the URL without the parts that may be secret. `None` for one that has none of them.
+fn without_credentials(url: &str) -> Option<String> {
+    if !url.contains(['@', '?', '#']) {
+        return None;
+    }
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(own, rest)| (Some(own), rest));
+    let (authority, path) =
+        rest.split_once('/').map_or((rest, None), |(own, path)| (own, Some(path)));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let scheme = scheme.map(|scheme| [scheme, "://"].concat()).unwrap_or_default();
+    let path = path.map(|path| ["/", path].concat()).unwrap_or_default();
+    Some([&scheme, host, &path].concat())
 }

@@ -13,6 +13,9 @@ pub struct Usage {
     /// Tokens of the prompt that the upstream read from its own cache. They are part of
     /// [`prompt_tokens`](Self::prompt_tokens).
     pub cached_tokens: Option<u64>,
+    /// Tokens of the prompt that the upstream wrote into its own cache. They are part of
+    /// [`prompt_tokens`](Self::prompt_tokens).
+    pub cache_write_tokens: Option<u64>,
     /// Tokens of the response that are reasoning and not shown. They are part of
     /// [`completion_tokens`](Self::completion_tokens).
     pub reasoning_tokens: Option<u64>,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{error::ExplainError, layers, line::Line, reasons::refusal_remedy};
+use super::{attempts, error::ExplainError, layers, line::Line, reasons::refusal_remedy};
 use crate::record::RequestOutcome;
 
 /// Explains a line of the JSON log.
@@ -23,7 +23,7 @@ impl Explanation {
     pub(super) fn of(line: &Line) -> Self {
         let mut sentences = vec![request(line), caller(line)];
         sentences.extend(layers::sentences(line));
-        sentences.extend(attempts(line));
+        sentences.extend(attempts::sentences(line));
         sentences.extend(tokens(line));
         sentences.push(end(line));
         sentences.extend(remedy(line));
@@ -79,22 +79,11 @@ fn caller(line: &Line) -> String {
     caller
 }
 
-fn attempts(line: &Line) -> Option<String> {
-    let attempts = line.number("attempts")?;
-    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
-    let upstream =
-        line.text("upstream").map_or_else(|| "the upstream".to_owned(), |name| name + ",");
-    let status = match line.number("upstream_status") {
-        Some(status) => format!("the last response had status {status}"),
-        None => "no response came".to_owned(),
-    };
-    Some(format!("The request was sent {times}, at last to {upstream} and {status}."))
-}
-
 fn tokens(line: &Line) -> Option<String> {
     let parts: Vec<_> = [
         ("usage.prompt_tokens", "of the prompt"),
         ("usage.cached_tokens", "of it cached by the upstream"),
+        ("usage.cache_write_tokens", "of it written to the upstream's cache"),
         ("usage.completion_tokens", "of the completion"),
         ("usage.reasoning_tokens", "of it reasoning"),
     ]

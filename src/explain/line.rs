@@ -11,6 +11,8 @@ use crate::{
 
 /// The longest printed value in bytes.
 const MAX_VALUE_BYTES: usize = 512;
+/// As many attempts as are read of a line.
+const MAX_ATTEMPTS: usize = 16;
 /// As many decisions as are read of a line.
 const MAX_DECISIONS: usize = 64;
 
@@ -82,6 +84,13 @@ impl Line {
             _ => return None,
         };
         (!decisions.is_empty()).then_some(decisions)
+    }
+
+    /// Returns the objects in the list of attempts.
+    pub(super) fn attempts(&self) -> Vec<Self> {
+        let list = self.value("attempt_list").and_then(Value::as_array);
+        let objects = list.into_iter().flatten().filter_map(Value::as_object);
+        objects.take(MAX_ATTEMPTS).cloned().map(Self).collect()
     }
 
     fn value(&self, name: &str) -> Option<&Value> {

@@ -28,8 +28,10 @@
 //!
 //! - A line is one that [`AccessLogLayer::json`](crate::access_log::AccessLogLayer::json) writes. Its
 //!   [members](crate::access_log#members-of-a-record) may be missing. Unknown members are ignored.
-//! - A line with the member `decisions` says what each layer decided. From other lines the decisions
-//!   are derived as far as the other members prove them.
+//! - A line with the member `decisions` says what each layer decided. Choose it by
+//!   [`Format::more_fields`](crate::access_log::Format::more_fields), because a line has it only then. From
+//!   other lines the decisions are derived as far as the other members prove them.
+//! - A line with the member `attempt_list` says why another attempt followed.
 //! - Every value is printed with control characters and characters that reorder or hide text escaped.
 //!   A value is cut at 512 bytes. A hostile path or model forges no sentence on a line of its own.
 //!
@@ -40,6 +42,7 @@
 //! - A client may have chosen its id, if the gateway trusts inbound ids. Several lines can then have
 //!   the same id.
 
+mod attempts;
 mod error;
 mod explanation;
 mod layers;

@@ -96,7 +96,7 @@ impl Route {
     /// Notes in the context that the request is sent.
     pub(super) fn count<B>(&self, request: &mut Request<B>, context: &RequestContext) {
         let stage = self.stage();
-        context.set_upstream(stage.origin().shared_name());
+        context.set_origin(stage.origin().shared_name());
         context.begin_attempt(Level::Origin, request);
         context.set_attempt_stage(&stage.shared_name(), stage.kind().provider_name());
     }

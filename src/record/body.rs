@@ -42,15 +42,15 @@ impl<'a> RecordedBody<'a> {
 
     /// Returns the first `max_bytes` of the body as text. It ends between two characters.
     ///
-    /// Returns `None` for a coded body and for one that is not UTF-8. The text of a body that is cut ends
-    /// earlier if its last bytes could hold a part of a scrubber's secret.
+    /// Returns `None` for a coded body and for one that is not UTF-8. A text that is cut ends earlier if the
+    /// cut could divide a secret of a scrubber.
     #[must_use]
     pub fn excerpt(&self, max_bytes: usize) -> Option<Excerpt<'a>> {
         if self.capture.coding().is_some() {
             return None;
         }
-        let start = self.capture.start();
-        let start = start.get(..max_bytes).unwrap_or(start);
+        let kept = self.capture.start();
+        let start = kept.get(..max_bytes).unwrap_or(kept);
         let text = match str::from_utf8(start) {
             Ok(text) => text,
             // The cut is within a character.
@@ -59,9 +59,12 @@ impl<'a> RecordedBody<'a> {
             }
             Err(_) => return None,
         };
-        let is_cut = (start.len() as u64) < self.capture.total();
-        let unsafe_bytes = self.scrubbers.iter().map(Scrubber::longest).max().unwrap_or(0);
-        let text = if is_cut { cut(text, text.len().saturating_sub(unsafe_bytes)) } else { text };
+        let unsafe_bytes = longest_secret(self.scrubbers);
+        let text = if self.may_divide_a_secret(text.len(), unsafe_bytes) {
+            cut(text, text.len().saturating_sub(unsafe_bytes))
+        } else {
+            text
+        };
         let cut_bytes = self.capture.total() - text.len() as u64;
         let mut scrubbed = Cow::Borrowed(text);
         for scrubber in self.scrubbers {
@@ -71,6 +74,30 @@ impl<'a> RecordedBody<'a> {
         }
         Some(Excerpt { text: scrubbed, cut_bytes })
     }
+
+    /// Returns whether a secret may begin before this place in the body and end after it.
+    fn may_divide_a_secret(&self, place: usize, longest: usize) -> bool {
+        let kept = self.capture.start();
+        let is_all = kept.len() as u64 == self.capture.total();
+        if longest == 0 || is_all && place == kept.len() {
+            return false;
+        }
+        let (first, end) = (place.saturating_sub(longest), place.saturating_add(longest));
+        match kept.get(first..end) {
+            Some(around) => self.has_secret(around),
+            // What was not kept may have the end of the secret.
+            None => !is_all || self.has_secret(kept.get(first..).unwrap_or_default()),
+        }
+    }
+
+    fn has_secret(&self, bytes: &[u8]) -> bool {
+        self.scrubbers.iter().any(|scrubber| scrubber.is_in(bytes))
+    }
+}
+
+/// Returns the length of the longest spelling of a secret.
+pub(crate) fn longest_secret(scrubbers: &[Scrubber]) -> usize {
+    scrubbers.iter().map(Scrubber::longest).max().unwrap_or(0)
 }
 
 /// Without the text, which is a prompt or a completion.

@@ -62,6 +62,7 @@ mod spans;
 pub(crate) use self::gen_ai::operation_of_path;
 pub(crate) use self::{
     added::{added_members, added_values},
+    body::longest_secret,
     capture::Capture,
     gen_ai::operation_of_request,
     observation::Observation,

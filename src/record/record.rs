@@ -121,12 +121,13 @@ impl Record<'_> {
         }
     }
 
-    /// Returns the header `user-agent` if it is text and a sink [needs it].
+    /// Returns the header `user-agent` if it is UTF-8 and a sink [needs it].
     ///
     /// [needs it]: super::RecordSink::needs
     #[must_use]
     pub fn user_agent(&self) -> Option<&str> {
-        self.observation.user_agent.as_ref()?.to_str().ok().map(|agent| self.text(agent))
+        let agent = self.observation.user_agent.as_ref()?;
+        str::from_utf8(agent.as_bytes()).ok().map(|agent| self.text(agent))
     }
 
     /// Returns the operation by the path, as OpenTelemetry names it in `gen_ai.operation.name`: `chat`,

@@ -46,7 +46,7 @@ pub trait RecordSink: Send + Sync + 'static {
     }
 
     /// Notes the arrival of a request that is recorded. Exactly one call of
-    /// [`record`](Self::record) follows for each.
+    /// [`record`](Self::record) follows for each, also after a panic in here.
     fn arrived(&self) {}
 
     /// Takes one record.

@@ -38,6 +38,7 @@ pub(crate) fn finish(record: &Record<'_>, span: ClientSpan, conventions: GenAiCo
         count(GenAiAttribute::InputTokens, usage.prompt_tokens);
         count(GenAiAttribute::OutputTokens, usage.completion_tokens);
         count(GenAiAttribute::CacheReadInputTokens, usage.cached_tokens);
+        count(GenAiAttribute::CacheWriteInputTokens, usage.cache_write_tokens);
         count(GenAiAttribute::ReasoningOutputTokens, usage.reasoning_tokens);
     }
     record_error(record, &span);

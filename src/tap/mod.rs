@@ -102,6 +102,7 @@
 //! # Cached and reasoning tokens
 //!
 //! [`Usage::cached_tokens`] is the part of the prompt that the upstream read from its own cache.
+//! [`Usage::cache_write_tokens`] is the part that it wrote into it.
 //! [`Usage::reasoning_tokens`] is the part of the completion that is reasoning. They are read from
 //! these members of an object above. The first row that has a count is used.
 //!
@@ -113,6 +114,11 @@
 //! | `prompt_cache_hit_tokens`; `num_cached_tokens`; `cachedContentTokenCount` | DeepSeek; Mistral; Gemini |
 //! | `cache_read_input_tokens`; `cacheReadInputTokens` | Anthropic; Bedrock |
 //! | `cache_n` in `timings` | llama.cpp |
+//!
+//! | written | sent by |
+//! |---|---|
+//! | `cache_write_tokens` in `prompt_tokens_details` or `input_tokens_details` | OpenRouter |
+//! | `cache_creation_input_tokens`; `cacheWriteInputTokens` | Anthropic; Bedrock |
 //!
 //! | reasoning | sent by |
 //! |---|---|
@@ -187,6 +193,7 @@
 //! [`Done`]: crate::context::StreamEnd::Done
 //! [`Failed`]: crate::context::StreamEnd::Failed
 //! [`Outcome::generated_tokens`]: crate::context::Outcome::generated_tokens
+//! [`Usage::cache_write_tokens`]: crate::context::Usage::cache_write_tokens
 //! [`Usage::cached_tokens`]: crate::context::Usage::cached_tokens
 //! [`Usage::reasoning_tokens`]: crate::context::Usage::reasoning_tokens
 

@@ -164,6 +164,50 @@ fn a_text_is_without_the_secrets_of_a_scrubber() {
     }
 }
 
+/// A token has spellings of about 250 bytes, so the texts of a short limit were empty.
+#[test]
+fn a_scrubber_shortens_only_a_text_whose_cut_may_divide_a_secret() {
+    const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";
+    let shown = |max_bytes: usize, body: &'static str, frame: usize| {
+        let content = Content::truncated(max_bytes);
+        let format = Format::json().prompts(content.clone()).completions(content);
+        let mut log = Log::format(format);
+        log.layer = log.layer.scrubber(Scrubber::new([Secret::new(TOKEN)]));
+        let frames: Vec<_> = body.as_bytes().chunks(frame).collect();
+        serve(&log, &frames, streamed(&frames));
+        let record = log.record();
+        assert_eq!(record["prompt"], record["completion"]);
+        let bytes = record["prompt"]["cut_bytes"].as_u64().unwrap();
+        (record["prompt"]["text"].as_str().unwrap().to_owned(), bytes)
+    };
+    let plain: &'static str = "é".repeat(1_000).leak();
+    for frame in [1, 7, 2_000] {
+        for max_bytes in [1, 20, 200, 201, 1_000, 1_999] {
+            let expected = "é".repeat(max_bytes / 2);
+            let cut = 2_000 - expected.len() as u64;
+            assert_eq!(shown(max_bytes, plain, frame), (expected, cut), "{max_bytes}");
+        }
+    }
+    // In every spelling that is searched, wherever the cut is.
+    let escaped: String = TOKEN.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let encoded: String = TOKEN.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    for secret in [TOKEN.to_owned(), escaped, encoded] {
+        let body: &'static str = format!("{}{secret}{}", "x".repeat(500), "y".repeat(1_500)).leak();
+        let (start, end) = (500, 500 + secret.len());
+        for max_bytes in (0..start - 260).chain(start - 3..end + 3).chain(end + 260..end + 264) {
+            let (text, cut) = shown(max_bytes.max(1), body, 4_096);
+            let (before, after) = (text.trim_end_matches('y'), text.len());
+            let whole = before.strip_suffix("[redacted]").unwrap_or(before);
+            assert!(whole.bytes().all(|byte| byte == b'x'), "{max_bytes}: {text}");
+            if max_bytes < start - 260 {
+                assert_eq!((after, cut), (max_bytes.max(1), (body.len() - after) as u64));
+            } else if max_bytes >= end + 260 {
+                assert_eq!(text.len(), max_bytes - secret.len() + "[redacted]".len());
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_of_a_body_is_bounded() {
     static CHUNK: [u8; 64 * 1024] = [b'x'; 64 * 1024];

@@ -203,11 +203,12 @@ fn a_document_has_metrics_beside_the_members_of_a_record() {
         r#"{"Name":"DataProcessed","Unit":"Bytes"},{"Name":"CacheHitCount","Unit":"Count"},"#,
         r#"{"Name":"CacheMissCount","Unit":"Count"},{"Name":"InputTokens","Unit":"Count"},"#,
         r#"{"Name":"OutputTokens","Unit":"Count"},{"Name":"CachedTokens","Unit":"Count"},"#,
+        r#"{"Name":"CacheWriteTokens","Unit":"Count"},"#,
         r#"{"Name":"ReasoningTokens","Unit":"Count"},{"Name":"cost_usd","Unit":"None"}]}]},"#,
         r#""ApiName":"gateway","Stage":"prod","Route":"/v1/chat/completions","Count":1,"#,
         r#""4XXError":0,"5XXError":0,"Rejections":0,"Latency":21.5,"FirstByteLatency":11.5,"#,
         r#""DataProcessed":13,"CacheHitCount":0,"CacheMissCount":1,"InputTokens":11,"#,
-        r#""OutputTokens":22,"CachedTokens":4,"ReasoningTokens":5,"cost_usd":0.25,"#,
+        r#""OutputTokens":22,"CachedTokens":4,"CacheWriteTokens":3,"ReasoningTokens":5,"cost_usd":0.25,"#,
         r#""request_id":"id-7","path":"/v1/chat/completions","#,
         r#""values":{"cost_usd":0.25,"batch":"a\"b","apiId":"api-1"}}"#,
     ];
@@ -327,6 +328,31 @@ fn members_that_do_not_fit_are_documents_of_their_own() {
         assert_eq!((one(body)["bytes"].as_u64(), one(body)["cut_bytes"].as_u64()), {
             (Some(1 << 20), Some((1 << 20) - 40_000))
         });
+    }
+}
+
+/// CloudWatch takes -2^360 to 2^360.
+#[test]
+fn a_number_that_cloudwatch_does_not_take_is_no_metric() {
+    let largest = 2_f64.powi(360);
+    for (number, is_metric) in [
+        (largest, true),
+        (-largest, true),
+        (5e-324, true),
+        (largest * 1.000_001, false),
+        (f64::MIN, false),
+        (f64::MAX, false),
+        (f64::NAN, false),
+        (f64::INFINITY, false),
+    ] {
+        let emf = Emf::new("n").unwrap().value("cost", Unit::None).unwrap();
+        let log = Log::format(Format::emf(emf));
+        serve_with(&log, move |context| context.add_value("cost", AddedValue::Float(number)));
+        assert_valid(&log.text());
+        let record = log.record();
+        assert_eq!(record.get("cost").is_some(), is_metric, "{number}");
+        // The members of the record have it nevertheless.
+        assert!(record["values"].get("cost").is_some());
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn serve_full(log: &Log) {
             usage.completion_tokens = Some(22);
             usage.total_tokens = Some(33);
             usage.cached_tokens = Some(4);
+            usage.cache_write_tokens = Some(3);
             usage.reasoning_tokens = Some(5);
             let mut outcome = context.outcome();
             outcome.attempts = 2;
@@ -106,7 +107,8 @@ fn the_own_names_are_those_of_the_default_line() {
         r#""first_byte_us":11500,"total_us":21500,"upstream":"https://router.huggingface.co","#,
         r#""upstream_status":200,"attempts":2,"model":"org/model","#,
         r#""model_target":"org/model:together","usage":{"prompt_tokens":11,"#,
-        r#""completion_tokens":22,"total_tokens":33,"cached_tokens":4,"reasoning_tokens":5},"#,
+        r#""completion_tokens":22,"total_tokens":33,"cached_tokens":4,"#,
+        r#""cache_write_tokens":3,"reasoning_tokens":5},"#,
         r#""stream_end":"done","values":{"cost_usd":0.25,"batch":"a\"b","apiId":"api-1"}}"#,
     ]);
     let least = joined(&[
@@ -156,7 +158,7 @@ fn api_gateway_names_have_strings_and_a_dash_for_none() {
         r#""error.responseType":"-","identity.apiKeyId":"key-1","#,
         r#""identity.sourceIp":"203.0.113.7","identity.userAgent":"curl/8 \"x\"","#,
         r#""authorizer.error":"-","authorizer.principalId":"user 7","integration.error":"-","#,
-        r#""integration.latency":"-","integration.status":"200","#,
+        r#""integration.latency":"-","integration.requestId":"-","integration.status":"200","#,
         r#""xrayTraceId":"1-4bf92f35-77b34da6a3ce929d0e0e4736","#,
         r#""values":{"cost_usd":0.25,"batch":"a\"b","apiId":"api-1"}}"#,
     ]);
@@ -211,7 +213,7 @@ fn a_rejection_has_the_response_type_of_api_gateway() {
 }
 
 /// Every variable of API Gateway's access log, of REST and of HTTP APIs.
-const CONTEXT: &str = "
+pub(super) const CONTEXT: &str = "
     accountId apiId authorizer.claims.property authorizer.error authorizer.integrationLatency
     authorizer.integrationStatus authorizer.latency authorizer.principalId authorizer.property
     authorizer.requestId authorizer.status authorize.error authorize.latency authorize.status
@@ -239,7 +241,8 @@ fn every_variable_of_api_gateway_is_known() {
     assert_eq!(full.as_object().unwrap().len(), names().count());
     // A variable without a counterpart is that of the program.
     let unknown = names().filter(|name| full[name] == "-").count();
-    assert_eq!(unknown, 52, "{full:#}");
+    assert_eq!(unknown, 51, "{full:#}");
+    assert_eq!(full["extendedRequestId"], "id-7");
 }
 
 #[test]
@@ -256,6 +259,7 @@ fn attributes_of_opentelemetry_have_the_names_of_their_version() {
         r#""gen_ai.request.model":"org/model","gen_ai.request.stream":true,"#,
         r#""gen_ai.response.time_to_first_chunk":0.0115,"gen_ai.usage.input_tokens":11,"#,
         r#""gen_ai.usage.output_tokens":22,"gen_ai.usage.cache_read.input_tokens":4,"#,
+        r#""gen_ai.usage.cache_write.input_tokens":3,"#,
         r#""gen_ai.usage.reasoning.output_tokens":5,"tower_inference.request_id":"id-7","#,
         r#""tower_inference.outcome":"complete","tower_inference.cache":"miss","#,
         r#""tower_inference.principal.proof":"api-key","#,
@@ -272,8 +276,10 @@ fn attributes_of_opentelemetry_have_the_names_of_their_version() {
         r#""http.response.body.size":0,"http.server.request.duration":0,"url.path":"/","#,
         r#""network.protocol.version":"1.1","tower_inference.outcome":"complete"}"#,
     ]);
-    for version in [GenAiConventions::V1_41, GenAiConventions::Latest] {
-        assert_eq!(lines(Format::open_telemetry(version)), [full.clone(), least.clone()]);
+    let renamed = full.replace("cache_write", "cache_creation");
+    for (version, full) in [(GenAiConventions::V1_41, &renamed), (GenAiConventions::Latest, &full)]
+    {
+        assert_eq!(&lines(Format::open_telemetry(version)), &[full.clone(), least.clone()]);
     }
 
     let cache_writes =
@@ -284,13 +290,16 @@ fn attributes_of_opentelemetry_have_the_names_of_their_version() {
     ] {
         let unknown = Format::open_telemetry(version).fields([other]);
         assert_eq!(unknown.unwrap_err(), FormatError::UnknownField(other.into()));
-        let log = Log::format(Format::open_telemetry(version).fields([own]).unwrap());
+        assert!(Format::open_telemetry(version).fields([own]).is_ok());
+        // An attribute without a value here has that of the program.
+        let name = "gen_ai.response.id";
+        let log = Log::format(Format::open_telemetry(version).fields([name]).unwrap());
         let service = log.layer.layer(answering(move |request: Request<_>| {
-            RequestContext::of(request.extensions()).unwrap().add_value(own, 25_u32);
+            RequestContext::of(request.extensions()).unwrap().add_value(name, 25_u32);
             Response::new(Empty::<Bytes>::new())
         }));
         now(service.oneshot(get("/"))).unwrap();
-        assert_eq!(log.record(), json!({ own: 25 }));
+        assert_eq!(log.record(), json!({ name: 25 }));
     }
 }
 
@@ -327,6 +336,9 @@ fn a_name_cannot_forge_the_fields_after_it() {
         ("a [10/Oct/2000:13:55:36 +0000]", r"a\x20\x5b10/Oct/2000:13:55:36\x20+0000\x5d"),
         ("[\"\\\n", r#"\x5b\"\\\x0a"#),
         ("é\u{202e}", r"é\xe2\x80\xae"),
+        // Parsers split at other spaces too.
+        ("a\u{a0}b\u{3000}c", r"a\xc2\xa0b\xe3\x80\x80c"),
+        ("\u{2003}\u{1680}", r"\xe2\x80\x83\xe1\x9a\x80"),
     ] {
         let log = Log::format(Format::common());
         let service = log.layer.layer(answering(move |request: Request<_>| {
@@ -338,6 +350,24 @@ fn a_name_cannot_forge_the_fields_after_it() {
         let rest = r#"[23/Nov/2026:09:08:07 +0000] "GET /[1] HTTP/1.1" 200 -"#;
         assert_eq!(log.text(), format!("- - {expected} {rest}\n"));
     }
+}
+
+#[test]
+fn no_space_of_a_path_ends_the_words_of_the_request_line() {
+    let spaces = (0x80..0x3100).filter_map(char::from_u32).filter(|space| space.is_whitespace());
+    for space in spaces {
+        let log = Log::format(Format::common());
+        serve_path(&log, &format!("/a{space}b"));
+        let line = log.text();
+        let fields: Vec<_> = line.split_whitespace().collect();
+        assert_eq!((fields.len(), fields[5], fields[7]), (10, "\"GET", "HTTP/1.1\""), "{line}");
+    }
+}
+
+/// Serves a request with any path that a URI takes.
+fn serve_path(log: &Log, path: &str) {
+    let service = log.layer.layer(answering(|_| Response::new(Empty::<Bytes>::new())));
+    now(service.oneshot(get(path))).unwrap();
 }
 
 #[test]

@@ -239,7 +239,7 @@ proptest! {
             "200".to_owned(),
             if bytes == 0 { "-".to_owned() } else { bytes.to_string() },
             "-".to_owned(),
-            or_none(agent.to_str().map_or("", cut)),
+            or_none(str::from_utf8(agent.as_bytes()).map_or("", cut)),
         ]);
     }
 

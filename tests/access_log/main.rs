@@ -5,6 +5,7 @@ mod support;
 
 mod bodies;
 mod contract;
+mod credentials;
 mod emf;
 mod ends;
 mod event;

@@ -5,7 +5,7 @@ mod hostile;
 
 use serde_json::{Value, json};
 use tower_inference::{
-    context::{Decision, Layer},
+    context::{AbandonReason, Decision, Layer},
     explain::{ExplainError, explain, explain_request},
     record::RequestOutcome,
     rejection::Refusal,
@@ -76,6 +76,58 @@ fn each_decision_is_a_sentence() {
             "The response was passed on to its end with status 200 after 2.3 s. The client received 400 bytes. The head of the response came after 1.2 ms.",
         ]
     );
+}
+
+#[test]
+fn each_of_several_attempts_is_a_sentence_with_its_reason() {
+    let list = json!([
+        {
+            "target": "a",
+            "upstream": "https://a.example",
+            "status": 503,
+            "upstream_request_id": "req_1",
+            "started_us": 0,
+            "duration_us": 1_200,
+            "abandoned": "status",
+        },
+        { "target": "b", "duration_us": 3_000_000, "abandoned": "unreachable" },
+        { "upstream": "https://c.example", "status": 200, "upstream_request_id": "req_3" },
+    ]);
+    let line = line(json!({ "attempts": 3, "attempt_list": list, "upstream_request_id": "req_3" }));
+    let words = words(&line);
+    let first = words.iter().position(|sentence| sentence.starts_with("Attempt 1 ")).unwrap();
+    assert_eq!(
+        words[first..first + 4],
+        [
+            "Attempt 1 to the target a at https://a.example got status 503 and the upstream's id req_1 after 1.2 ms. Another attempt followed: the upstream is busy or has failed.",
+            "Attempt 2 to the target b got no response after 3.0 s. Another attempt followed: there was no connection, or it ended before a response.",
+            "Attempt 3 to https://c.example got status 200 and the upstream's id req_3.",
+            "The request was sent 3 times, at last to https://router.huggingface.co, and the last response had status 200 and the upstream's id req_3.",
+        ]
+    );
+}
+
+#[test]
+fn each_reason_for_another_attempt_has_words() {
+    let reasons = AbandonReason::ALL.iter().map(|reason| reason.as_str());
+    let mut seen = std::collections::BTreeSet::new();
+    for reason in reasons.chain(["of_a_later_version"]) {
+        let list = json!([{ "target": "a", "abandoned": reason }, { "target": "a" }]);
+        let words = words(&line(json!({ "attempt_list": list }))).join("\n");
+        let why = words.split_once("Another attempt followed: ").unwrap().1;
+        let why = why.split_once(".\n").unwrap().0.to_owned();
+        assert_eq!(why == reason, reason == "of_a_later_version", "{words}");
+        assert!(seen.insert(why), "{words}");
+    }
+    // A layer of the program has repeated the request.
+    let list = json!([{ "status": 502 }, { "status": 200 }]);
+    let words = words(&line(json!({ "attempt_list": list }))).join("\n");
+    assert!(
+        words.contains("Another attempt followed, which a layer of the program sent"),
+        "{words}"
+    );
+    let no_list = json!({ "attempt_list": [1, "a", null, [{}]] });
+    assert!(!self::words(&line(no_list)).join("\n").contains("Attempt "));
 }
 
 #[test]

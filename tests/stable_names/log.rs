@@ -43,6 +43,7 @@ fn send(log: AccessLogLayer) {
         usage.completion_tokens = Some(1);
         usage.total_tokens = Some(2);
         usage.cached_tokens = Some(1);
+        usage.cache_write_tokens = Some(1);
         usage.reasoning_tokens = Some(1);
         let mut outcome = context.outcome();
         outcome.rejection = Some("throttled");
@@ -119,6 +120,13 @@ fn each_member_of_a_line_is_named() {
         missing,
         [
             "amzn_trace_id",
+            "attempt_list.abandoned",
+            "attempt_list.duration_us",
+            "attempt_list.started_us",
+            "attempt_list.status",
+            "attempt_list.target",
+            "attempt_list.upstream",
+            "attempt_list.upstream_request_id",
             "client_address",
             "first_token_us",
             "parent_span_id",

@@ -10,7 +10,7 @@ mod log;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use tower_inference::{
-    context::{CacheOutcome, Decision, Layer, StreamEnd},
+    context::{AbandonReason, CacheOutcome, Decision, Layer, StreamEnd},
     identity::Proof,
     record::RequestOutcome,
     rejection::Refusal,
@@ -27,6 +27,10 @@ fn sections() -> Vec<(&'static str, Vec<String>)> {
         ("Decisions", Decision::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
         ("Cache outcomes", CacheOutcome::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
         ("Ends of a stream", StreamEnd::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
+        (
+            "Reasons for another attempt",
+            AbandonReason::ALL.iter().map(|own| own.as_str().to_owned()).collect(),
+        ),
         ("Proofs of a caller", PROOFS.iter().map(|own| own.as_str().to_owned()).collect()),
     ]
 }

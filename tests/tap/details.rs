@@ -97,6 +97,52 @@ fn each_form_is_read() {
 }
 
 #[test]
+fn tokens_that_are_written_into_a_cache_are_read() {
+    let written = |head, body: &str| {
+        let usage = results_at_every_cut(&[head], body).0.unwrap();
+        (usage.prompt_tokens, usage.cache_write_tokens)
+    };
+    for (sender, usage, expected) in [
+        (
+            "Anthropic",
+            r#"{"input_tokens":3,"cache_creation_input_tokens":2,"cache_read_input_tokens":4,"output_tokens":6}"#,
+            (Some(9), Some(2)),
+        ),
+        (
+            "Bedrock",
+            r#"{"inputTokens":3,"outputTokens":6,"totalTokens":9,"cacheWriteInputTokens":0}"#,
+            (Some(3), Some(0)),
+        ),
+        (
+            "OpenRouter",
+            r#"{"prompt_tokens":9,"completion_tokens":6,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":5}}"#,
+            (Some(9), Some(5)),
+        ),
+        (
+            "OpenRouter's responses",
+            r#"{"input_tokens":9,"output_tokens":6,"input_tokens_details":{"cached_tokens":4,"cache_write_tokens":5}}"#,
+            (Some(9), Some(5)),
+        ),
+        (
+            "a proxy with the names of both",
+            r#"{"prompt_tokens":9,"completion_tokens":6,"cache_creation_input_tokens":5}"#,
+            (Some(9), Some(5)),
+        ),
+        ("OpenAI", r#"{"prompt_tokens":9,"cache_write_tokens":5}"#, (Some(9), None)),
+    ] {
+        let body = format!(r#"{{"usage":{usage}}}"#);
+        assert_eq!(written(JSON, &body), expected, "{sender}");
+        assert_eq!(written(EVENTS, &format!("data: {body}\n\n")), expected, "{sender}");
+    }
+    let stream = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,",
+        "\"cache_creation_input_tokens\":4,\"output_tokens\":1}}}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":6}}\n\n",
+    );
+    assert_eq!(written(EVENTS, stream), (Some(7), Some(4)));
+}
+
+#[test]
 fn parts_do_not_change_the_counts_that_they_are_part_of() {
     let usage = |body: &str| results_at_every_cut(&[JSON], body).0.map(tokens);
     let openai = r#"{"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21,"cached_tokens":1,"prompt_tokens_details":{"cached_tokens":4,"prompt_tokens":99},"completion_tokens_details":{"reasoning_tokens":5,"completion_tokens":99}}}"#;

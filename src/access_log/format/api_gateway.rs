@@ -20,7 +20,8 @@ use crate::{
 /// value that the program added under its name.
 const VARIABLES: &[(&str, Getter)] = &[
     ("requestId", |record, _| Value::text(record.request_id())),
-    ("extendedRequestId", added),
+    // As in HTTP APIs. REST APIs have a second id.
+    ("extendedRequestId", |record, name| or_added(record, name, record.request_id())),
     ("requestTime", |record, _| Value::short(Some(ClfTime(record.time())))),
     ("requestTimeEpoch", |record, _| {
         let since = record.time().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -97,7 +98,7 @@ const VARIABLES: &[(&str, Getter)] = &[
     ("integration.error", integration_error),
     ("integration.integrationStatus", integration_status),
     ("integration.latency", integration_latency),
-    ("integration.requestId", added),
+    ("integration.requestId", |record, name| or_added(record, name, record.upstream_request_id())),
     ("integration.status", integration_status),
     ("integrationErrorMessage", integration_error),
     ("integrationLatency", integration_latency),
@@ -141,6 +142,7 @@ const DEFAULT: &[&str] = &[
     "authorizer.principalId",
     "integration.error",
     "integration.latency",
+    "integration.requestId",
     "integration.status",
     "xrayTraceId",
 ];
@@ -220,6 +222,14 @@ fn caller_claim<'a>(record: &'a Record<'_>, name: &'a str) -> Value<'a> {
         None => Value::None,
         Some(serde_json::Value::String(text)) => Value::text(Some(record.text(text))),
         Some(other) => Value::owned(Some(record.text(&other.to_string()).to_owned())),
+    }
+}
+
+/// Returns the value that the program added under the name of the variable, or else this one.
+fn or_added<'a>(record: &'a Record<'_>, name: &'a str, own: Option<&'a str>) -> Value<'a> {
+    match added(record, name) {
+        Value::None => Value::text(own),
+        added => added,
     }
 }
 

@@ -73,8 +73,9 @@ fn field(line: &mut String, value: Option<&str>, place: Place) {
     let Some(value) = value.filter(|value| !value.is_empty()) else { return line.push('-') };
     for character in value.chars() {
         let ends = match place {
-            Place::Bare => matches!(character, ' ' | '[' | ']'),
-            Place::Word => character == ' ',
+            // Parsers split at each space that Unicode knows.
+            Place::Bare => matches!(character, '[' | ']') || character.is_whitespace(),
+            Place::Word => character.is_whitespace(),
             Place::Quoted => false,
         };
         if matches!(character, '"' | '\\') {

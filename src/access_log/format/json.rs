@@ -2,6 +2,7 @@
 
 use super::{
     added::sample_rate,
+    attempts::{attempt_list, has_attempt_list},
     members::{Member as M, Members},
 };
 use crate::{
@@ -76,6 +77,10 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     object.text(member_name!("upstream_request_id"), id);
     let attempts = of.when(M::Attempts, || Some(record.attempts()));
     object.number(member_name!("attempts"), attempts.filter(|attempts| *attempts > 0));
+    if has_attempt_list(of, record) {
+        object.push(member_name!("attempt_list"));
+        attempt_list(object, of, record);
+    }
     object.text(member_name!("model"), of.when(M::Model, || record.model()));
     object.text(member_name!("model_target"), of.when(M::ModelTarget, || record.model_target()));
     if of.has_any(M::PromptTokens, M::ReasoningTokens)
@@ -91,6 +96,8 @@ pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
         object.number(member_name!("total_tokens"), tokens);
         let tokens = of.when(M::CachedTokens, || usage.cached_tokens);
         object.number(member_name!("cached_tokens"), tokens);
+        let tokens = of.when(M::CacheWriteTokens, || usage.cache_write_tokens);
+        object.number(member_name!("cache_write_tokens"), tokens);
         let tokens = of.when(M::ReasoningTokens, || usage.reasoning_tokens);
         object.number(member_name!("reasoning_tokens"), tokens);
         object.close(start);

@@ -2,6 +2,7 @@
 
 mod added;
 mod api_gateway;
+mod attempts;
 mod common;
 mod emf;
 mod error;
@@ -11,12 +12,13 @@ mod line_format;
 mod members;
 mod open_telemetry;
 
+pub(super) use self::{
+    attempts::attempts_text,
+    json::{decisions, line},
+    members::{Member, Members},
+};
 pub use self::{
     emf::{Dimension, Emf, EmfError, Unit},
     error::FormatError,
     line_format::Format,
-};
-pub(super) use self::{
-    json::{decisions, line},
-    members::{Member, Members},
 };

@@ -84,8 +84,8 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("gen_ai.usage.cache_read.input_tokens", In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.cached_tokens))
     }),
-    ("gen_ai.usage.cache_creation.input_tokens", In::V1_41, YES, added),
-    ("gen_ai.usage.cache_write.input_tokens", In::Latest, YES, added),
+    ("gen_ai.usage.cache_creation.input_tokens", In::V1_41, YES, cache_write_tokens),
+    ("gen_ai.usage.cache_write.input_tokens", In::Latest, YES, cache_write_tokens),
     ("gen_ai.usage.reasoning.output_tokens", In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.reasoning_tokens))
     }),
@@ -137,6 +137,10 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     }),
     ("tower_inference.upstream.status_code", In::Both, YES, |record, _| {
         Value::number(record.upstream_status().map(|status| status.as_u16()))
+    }),
+    // The span of an attempt has the same name.
+    ("tower_inference.upstream_request_id", In::Both, YES, |record, _| {
+        Value::text(record.upstream_request_id())
     }),
 ];
 
@@ -210,6 +214,10 @@ fn is_in(of: In, version: GenAiConventions) -> bool {
 
 const fn field(name: &'static str, value: Getter) -> Field {
     Field { name: Cow::Borrowed(name), value }
+}
+
+fn cache_write_tokens<'a>(record: &'a Record<'_>, _: &'a str) -> Value<'a> {
+    Value::number(record.usage().and_then(|usage| usage.cache_write_tokens))
 }
 
 fn seconds<'a>(time: Option<Duration>) -> Value<'a> {

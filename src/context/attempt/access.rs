@@ -27,7 +27,7 @@ impl RequestContext {
     pub(crate) fn observe_attempts(&self, observer: AttemptObserver) {
         let mut list = self.fields.attempt_list.lock();
         if list.observer.is_none() {
-            let bits = if observer.spans { RECORDED | SPANS } else { RECORDED };
+            let bits = if observer.spans.is_some() { RECORDED | SPANS } else { RECORDED };
             self.fields.attempts_observed.fetch_or(bits, Relaxed);
             list.observer = Some(observer);
         }

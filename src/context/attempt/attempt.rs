@@ -59,6 +59,16 @@ pub enum AbandonReason {
 }
 
 impl AbandonReason {
+    /// Every reason, for tables and tests.
+    pub const ALL: &'static [Self] = &[
+        Self::TokenRejected,
+        Self::Unreachable,
+        Self::Status,
+        Self::Timeout,
+        Self::ErrorEvent,
+        Self::Broken,
+    ];
+
     /// Returns the stable name, such as `token_rejected`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -148,7 +148,7 @@ impl AttemptList {
             parent: self
                 .observer
                 .as_ref()
-                .filter(|own| own.spans)
+                .filter(|own| own.spans.is_some())
                 .map(|_| tracing::Span::current()),
             #[cfg(feature = "access-log")]
             observer: self.observer.clone(),
@@ -161,8 +161,10 @@ impl AttemptList {
     pub(super) fn open_span(&mut self, method: &http::Method, model: Option<&str>) {
         let parent = self.parent.as_ref();
         if self.client_span.is_none()
-            && let Some(operation) = self.observer.as_ref().and_then(|own| own.operation)
+            && let Some(observer) = &self.observer
+            && let Some(operation) = observer.operation
         {
+            let model = model.map(|model| observer.shown(model));
             self.client_span = Some(ClientSpan::new(operation, model, parent));
         }
         let resends = self.len().saturating_sub(1);

@@ -3,10 +3,7 @@
 //! `tracing-opentelemetry` exports an `i64` as a number and a `u64` as a text.
 
 use http::{Method, StatusCode, Uri};
-use tracing::{
-    Span,
-    field::{Empty, display},
-};
+use tracing::{Span, field::Empty};
 
 use super::attempt::Attempt;
 
@@ -36,6 +33,9 @@ impl ClientSpan {
                     gen_ai.usage.input_tokens = Empty,
                     gen_ai.usage.output_tokens = Empty,
                     gen_ai.usage.cache_read.input_tokens = Empty,
+                    // Of version 1.41 and of the latest one.
+                    gen_ai.usage.cache_creation.input_tokens = Empty,
+                    gen_ai.usage.cache_write.input_tokens = Empty,
                     gen_ai.usage.reasoning.output_tokens = Empty,
                     server.address = Empty,
                     server.port = Empty,
@@ -49,9 +49,8 @@ impl ClientSpan {
         };
         if !span.is_disabled() {
             match model {
-                Some(model) => {
-                    span.record("otel.name", display(format_args!("{operation} {model}")))
-                }
+                // As a string, which subscribers escape. A client chooses the model.
+                Some(model) => span.record("otel.name", &*format!("{operation} {model}")),
                 None => span.record("otel.name", operation),
             };
         }

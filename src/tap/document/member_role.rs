@@ -139,6 +139,7 @@ impl MemberRole {
             Container::UsageDetails | Container::PartUsageDetails => match name {
                 b"cached_tokens" => Self::Count(CountKind::CachedDetail),
                 b"reasoning_tokens" => Self::Count(CountKind::ReasoningDetail),
+                b"cache_write_tokens" => Self::Count(CountKind::CacheWriteDetail),
                 _ => Self::text(name),
             },
             Container::Tokens | Container::BilledUnits => match name {

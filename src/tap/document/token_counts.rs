@@ -14,7 +14,9 @@ pub(super) enum CountKind {
     CachedDetail,
     /// Tokens of the whole completion that are reasoning, from the details of the counts.
     ReasoningDetail,
-    /// The same two beside the counts.
+    /// Tokens of the whole prompt that were written to a cache, from the details of the counts.
+    CacheWriteDetail,
+    /// Cached and reasoning tokens beside the counts.
     Cached,
     Reasoning,
     /// The whole prompt.
@@ -59,6 +61,7 @@ pub(crate) struct PartialUsage {
     total: Option<u64>,
     // Parts of the counts above.
     cached: Option<u64>,
+    cache_write: Option<u64>,
     reasoning: Option<u64>,
 }
 
@@ -72,21 +75,21 @@ impl CountSource {
         Self::Root,
         Self::Timings,
     ];
-    const SLOTS: usize = 38;
-    /// The bits of the counts that are parts of others: two for each name in two usages, and two of
+    const SLOTS: usize = 40;
+    /// The bits of the counts that are parts of others: five in each of two usages, and two of
     /// [`Details`](Self::Details).
-    const PARTS: u64 = (0b1111 << 4) | (0b1111 << 15) | (0b11 << 26);
+    const PARTS: u64 = (0b1_1111 << 4) | (0b1_1111 << 16) | (0b11 << 28);
 
     /// Returns the first slot of this source, its first kind and the number of its kinds.
     const fn slots(self) -> (usize, CountKind, usize) {
         match self {
-            Self::Usage => (0, CountKind::Input, 11),
-            Self::PartUsage => (11, CountKind::Input, 11),
-            Self::Tokens => (22, CountKind::Input, 2),
-            Self::BilledUnits => (24, CountKind::Input, 2),
-            Self::Details => (26, CountKind::Cached, 7),
-            Self::Root => (33, CountKind::Prompt, 2),
-            Self::Timings => (35, CountKind::Input, 3),
+            Self::Usage => (0, CountKind::Input, 12),
+            Self::PartUsage => (12, CountKind::Input, 12),
+            Self::Tokens => (24, CountKind::Input, 2),
+            Self::BilledUnits => (26, CountKind::Input, 2),
+            Self::Details => (28, CountKind::Cached, 7),
+            Self::Root => (35, CountKind::Prompt, 2),
+            Self::Timings => (37, CountKind::Input, 3),
         }
     }
 
@@ -170,12 +173,13 @@ impl TokenCounts {
         };
         let completion = get(CountKind::Completion).or_else(|| get(CountKind::Output));
         let thoughts = get(CountKind::Thoughts);
-        let (cached, reasoning) = if known & CountSource::PARTS == 0 {
-            (None, None)
+        let (cached, reasoning, cache_write) = if known & CountSource::PARTS == 0 {
+            (None, None, None)
         } else {
             (
                 get(CountKind::CachedDetail).or_else(|| get(CountKind::Cached)),
                 get(CountKind::ReasoningDetail).or_else(|| get(CountKind::Reasoning)),
+                get(CountKind::CacheWriteDetail),
             )
         };
         let usage = PartialUsage {
@@ -186,6 +190,7 @@ impl TokenCounts {
                 .map(|completion| completion.saturating_add(thoughts.unwrap_or_default())),
             total: get(CountKind::Total),
             cached: cached.or(caches.1),
+            cache_write: cache_write.or(caches.0),
             reasoning: reasoning.or(thoughts),
         };
         let known = usage.prompt.or(usage.listed_prompt).or(usage.completion).or(usage.total);
@@ -207,6 +212,7 @@ impl PartialUsage {
             // The earlier total belongs to the earlier counts.
             total: if outdated { later.total } else { later.total.or(self.total) },
             cached: later.cached.or(self.cached),
+            cache_write: later.cache_write.or(self.cache_write),
             reasoning: later.reasoning.or(self.reasoning),
         }
     }
@@ -225,6 +231,7 @@ impl PartialUsage {
             completion_tokens: self.completion.or(headers.completion_tokens),
             total_tokens: self.total,
             cached_tokens: self.cached,
+            cache_write_tokens: self.cache_write,
             reasoning_tokens: self.reasoning,
         }
     }
@@ -246,8 +253,8 @@ mod tests {
             next = start + kinds;
         }
         assert_eq!(next, CountSource::SLOTS);
-        use CountKind::{Cached, CachedDetail, Reasoning, ReasoningDetail};
-        let parts = [CachedDetail, ReasoningDetail, Cached, Reasoning];
+        use CountKind::{CacheWriteDetail, Cached, CachedDetail, Reasoning, ReasoningDetail};
+        let parts = [CachedDetail, ReasoningDetail, CacheWriteDetail, Cached, Reasoning];
         let slots = CountSource::ALL.iter().flat_map(|source| parts.map(|kind| source.slot(kind)));
         let bits = slots.flatten().fold(0, |bits, slot| bits | 1 << slot);
         assert_eq!(bits, CountSource::PARTS);

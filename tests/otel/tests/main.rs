@@ -22,7 +22,7 @@ use tower_inference::{
     hf::{Stage, TokenSource},
     model::Profile,
     payload::Payload,
-    record::{GenAiConventions, Record},
+    record::{GenAiAttribute, GenAiConventions, Record},
     secret::Secret,
 };
 use tracing::subscriber::DefaultGuard;

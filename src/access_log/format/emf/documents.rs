@@ -24,6 +24,8 @@ use crate::{
 const MAX_BYTES: usize = 256 * 1024 - 64;
 /// The maximum length of a text of a body. JSON may write a byte as six.
 const MAX_TEXT: usize = 40_000;
+/// The largest number that CloudWatch takes: 2^360, by the reference of `MetricDatum`.
+const LARGEST: f64 = f64::from_bits((1_023 + 360) << 52);
 
 /// The documents of one record. The last one is open for more members.
 pub(crate) struct Documents<'a, 'r, T: FnMut(&[u8])> {
@@ -187,7 +189,7 @@ fn metrics<'a>(emf: &'a Emf, record: &Record<'_>) -> Vec<Measured<'a>> {
         let (_, value) = record.added_values().iter().find(|(own, _)| *own == &**name)?;
         let number = match value {
             AddedValue::Integer(number) => Number::Integer(*number),
-            AddedValue::Float(number) if number.is_finite() => Number::Float(*number),
+            AddedValue::Float(number) if number.abs() <= LARGEST => Number::Float(*number),
             AddedValue::Flag(flag) => Number::Whole((*flag).into()),
             AddedValue::Float(_) | AddedValue::Text(_) => return None,
         };

@@ -58,6 +58,7 @@ pub(super) const METRICS: &[Metric] = &[
     metric("InputTokens", Unit::Count, |record| whole(record.usage()?.prompt_tokens)),
     metric("OutputTokens", Unit::Count, |record| whole(record.usage()?.completion_tokens)),
     metric("CachedTokens", Unit::Count, |record| whole(record.usage()?.cached_tokens)),
+    metric("CacheWriteTokens", Unit::Count, |record| whole(record.usage()?.cache_write_tokens)),
     metric("ReasoningTokens", Unit::Count, |record| whole(record.usage()?.reasoning_tokens)),
 ];
 

@@ -18,7 +18,7 @@ use crate::access_log::format::members::root_names;
 /// | `DataProcessed` | Bytes | bytes of both bodies |
 /// | `CacheHitCount`, `CacheMissCount` | Count | with a cache: 1 for a hit or a miss, else 0 |
 /// | `InputTokens`, `OutputTokens` | Count | as the upstream counts them |
-/// | `CachedTokens`, `ReasoningTokens` | Count | parts of these |
+/// | `CachedTokens`, `CacheWriteTokens`, `ReasoningTokens` | Count | parts of these |
 ///
 /// Each document stays within CloudWatch's limits: 256 KiB, 100 metrics and 30 dimensions in a set. More
 /// metrics and longer members go to further documents of the same request. A prompt or a completion has at
@@ -133,7 +133,8 @@ impl Emf {
     }
 
     /// Makes a metric of a number that the program [adds] to the request under this name. A request without
-    /// it does not count. A flag counts as 0 or 1. A text is no metric.
+    /// it does not count. A flag counts as 0 or 1. A text is no metric, nor is a number outside of -2^360 to
+    /// 2^360, which CloudWatch does not take.
     ///
     /// [adds]: crate::context::RequestContext::add_value
     ///
