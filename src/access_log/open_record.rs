@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     body::{BodyEnd, Watch as _},
-    context::{AttemptObserver, RequestContext},
+    context::{AttemptObserver, ClientSpanOpener, RequestContext},
     peer::PeerAddress,
     record::{self, Capture, Ends, Observation, Record, RequestOutcome, operation_of_request},
     secret::REDACTED,
@@ -47,7 +47,6 @@ impl OpenRecord {
         if !settings.sinks.iter().any(|sink| sink.enabled()) {
             return Self(None);
         }
-        settings.sinks.iter().for_each(|sink| sink.arrived());
         let context = RequestContext::ensure(request.extensions_mut());
         // A compressed completion has no text.
         if settings.usage || settings.needs.completion_bytes > 0 {
@@ -55,14 +54,16 @@ impl OpenRecord {
         }
         let arrived_at = settings.clock.monotonic();
         let spans = settings.spans.is_some();
-        context.observe_attempts(AttemptObserver {
-            clock: settings.clock.clone(),
-            arrived_at,
-            spans,
-            operation: spans
-                .then(|| operation_of_request(request.method(), request.uri().path()))
-                .flatten(),
+        let operation =
+            if spans { operation_of_request(request.method(), request.uri().path()) } else { None };
+        let client_span = operation.map(|operation| {
+            let settings = Arc::clone(settings);
+            ClientSpanOpener(Arc::new(move |model, parent| {
+                record::open_span(operation, model, &settings.scrubbers, parent)
+            }))
         });
+        let clock = settings.clock.clone();
+        context.observe_attempts(AttemptObserver { clock, arrived_at, spans, client_span });
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
         if let Some(prompt) = Capture::new(needs.prompt_bytes, needs.prompt_digest, headers) {
@@ -88,9 +89,14 @@ impl OpenRecord {
             head_after: None,
             first_byte_after: None,
             first_token_after: None,
+            chunk_times: needs.chunk_times.then(Box::default),
             bytes_out: 0,
             digests_prompt: needs.prompt_digest,
         };
+        // Last, because each arrival needs its record, whatever panics before.
+        for sink in &settings.sinks {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
+        }
         Self(Some(Box::new(Open { settings: Arc::clone(settings), observation, tap: None })))
     }
 
@@ -124,9 +130,13 @@ impl OpenRecord {
     pub(super) fn data(&mut self, data: &Bytes) {
         let Some(open) = &mut self.0 else { return };
         let is_first = open.observation.bytes_out == 0 && !data.is_empty();
-        let now = is_first.then(|| open.elapsed());
+        let is_timed = open.observation.chunk_times.is_some() && !data.is_empty();
+        let now = (is_first || is_timed).then(|| open.elapsed());
         if is_first {
             open.observation.first_byte_after = now;
+        }
+        if let (Some(times), Some(now)) = (&mut open.observation.chunk_times, now) {
+            times.chunk(now);
         }
         open.observation.bytes_out += data.len() as u64;
         if let Some(completion) = &mut open.observation.completion {
@@ -189,10 +199,10 @@ impl OpenRecord {
             scrubbers: &open.settings.scrubbers,
             observation: &open.observation,
         };
-        if let Some(conventions) = open.settings.spans
+        if open.settings.spans.is_some()
             && let Some(span) = context.take_client_span()
         {
-            record::finish_span(&record, span, conventions);
+            record::finish_span(&record, &span);
         }
         for sink in &open.settings.sinks {
             // A second panic in a drop would abort the process. The panic hook has reported this one.
@@ -219,7 +229,7 @@ impl Open {
     }
 }
 
-/// Returns what a request asks a model for. The path decides.
+/// Returns the number of the trailer, or of the header of a response without a body.
 fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

@@ -6,6 +6,7 @@ use super::{
         MetricInfo,
         MetricUnit::{Bytes, Count, Seconds},
     },
+    kind::Operations,
     label::Label::{
         self, CacheResult, Decision, ErrorType, Keys, Layer, Limit, Log, Modality, Mode, Model,
         Operation, Outcome, Provider, Reason, Refusal, Route, Status, Target, TokenType,
@@ -24,9 +25,13 @@ pub(crate) enum Metric {
     InFlight,
     RequestDuration,
     UpstreamDuration,
+    EmbeddingsDuration,
+    OperationDuration,
     OverheadDuration,
     TimeToFirstToken,
     TimePerOutputToken,
+    TimeToFirstChunk,
+    TimePerOutputChunk,
     Tokens,
     TokenUsage,
     InputTokens,
@@ -35,6 +40,7 @@ pub(crate) enum Metric {
     ReasoningTokens,
     OperationInputTokens,
     OperationOutputTokens,
+    EmbeddingsInputTokens,
     RequestBytes,
     ResponseBytes,
     Attempts,
@@ -109,12 +115,35 @@ impl MetricInfo {
         .open_telemetry(
             [Some("gen_ai.client.operation.duration"), Some("gen_ai.client.inference.duration")],
             &[Operation, Provider, Model, Route, ErrorType],
-        ),
+        )
+        .latest_for(Operations::Inference),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time that a request for embeddings spent with upstreams.",
+        )
+        .open_telemetry(
+            [None, Some("gen_ai.client.embeddings.duration")],
+            &[Operation, Provider, Model, Route, ErrorType],
+        )
+        .latest_for(Operations::Embeddings),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time that a request spent with upstreams which is neither for inference nor \
+             for embeddings, such as a ranking.",
+        )
+        .open_telemetry(
+            [None, Some("gen_ai.client.operation.duration")],
+            &[Operation, Provider, Model, Route, ErrorType],
+        )
+        .latest_for(Operations::Others),
         Self::histogram(
             Seconds,
             buckets::OVERHEAD,
             "Time of a request outside of upstreams: the whole less the time with \
-             upstreams. It includes waits for the bodies of clients.",
+             upstreams. It includes waits for the bodies of clients. Followers of shared \
+             calls are left out.",
         )
         .own("tower_inference_overhead_duration_seconds", "tower_inference.overhead.duration")
         .labelled(&[Route]),
@@ -122,7 +151,7 @@ impl MetricInfo {
             Seconds,
             buckets::TIME_TO_FIRST_TOKEN,
             "Time from the arrival of a request to the first token of a streamed \
-             response.",
+             response. Hits and followers are left out.",
         )
         .prometheus("tower_inference_time_to_first_token_seconds", &[Route, Model])
         .open_telemetry(
@@ -133,7 +162,8 @@ impl MetricInfo {
             Seconds,
             buckets::TIME_PER_OUTPUT_TOKEN,
             "Time for each output token after the first: (whole time - time to the \
-             first token) / (output tokens - 1). Streamed responses only.",
+             first token) / (output tokens - 1). Streamed responses only. Hits and \
+             followers are left out.",
         )
         .prometheus("tower_inference_time_per_output_token_seconds", &[Route, Model])
         .open_telemetry(
@@ -143,12 +173,41 @@ impl MetricInfo {
             ],
             GEN_AI,
         ),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time from the first attempt to the first chunk of a stream.",
+        )
+        .open_telemetry(
+            [
+                Some("gen_ai.client.operation.time_to_first_chunk"),
+                Some("gen_ai.client.inference.time_to_first_chunk"),
+            ],
+            GEN_AI,
+        )
+        .latest_for(Operations::Inference),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time between two chunks of a stream, for each chunk after the first. A chunk \
+             is a frame of the body.",
+        )
+        .open_telemetry(
+            [
+                Some("gen_ai.client.operation.time_per_output_chunk"),
+                Some("gen_ai.client.inference.time_per_output_chunk"),
+            ],
+            GEN_AI,
+        )
+        .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens as the upstream counts them. The types do not overlap: input \
-             without cached_input, output without reasoning_output.",
+             without cached_input, output without reasoning_output. Hits and followers \
+             spend none.",
         )
-        .prometheus("tower_inference_tokens_total", &[Route, Model, TokenType]),
+        .own("tower_inference_tokens_total", "tower_inference.tokens")
+        .labelled(&[Route, Model, TokenType]),
         Self::histogram(
             Count,
             buckets::TOKENS,
@@ -159,14 +218,18 @@ impl MetricInfo {
             [Some("gen_ai.client.token.usage"), None],
             &[Operation, Provider, Model, Route, TokenType],
         ),
-        Self::counter(Count, "Tokens of prompts, cached ones included.").open_telemetry(
-            [None, Some("gen_ai.client.inference.usage.input_tokens")],
-            &[Operation, Provider, Model, Route, Modality],
-        ),
-        Self::counter(Count, "Tokens of responses, reasoning included.").open_telemetry(
-            [None, Some("gen_ai.client.inference.usage.output_tokens")],
-            &[Operation, Provider, Model, Route, Modality],
-        ),
+        Self::counter(Count, "Tokens of prompts, cached ones included.")
+            .open_telemetry(
+                [None, Some("gen_ai.client.inference.usage.input_tokens")],
+                &[Operation, Provider, Model, Route, Modality],
+            )
+            .latest_for(Operations::Inference),
+        Self::counter(Count, "Tokens of responses, reasoning included.")
+            .open_telemetry(
+                [None, Some("gen_ai.client.inference.usage.output_tokens")],
+                &[Operation, Provider, Model, Route, Modality],
+            )
+            .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens of prompts that the upstream read from its own cache. They are \
@@ -178,7 +241,8 @@ impl MetricInfo {
                 Some("gen_ai.client.inference.usage.cache_read.input_tokens"),
             ],
             &[Operation, Provider, Model, Route, Modality],
-        ),
+        )
+        .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens of responses that are reasoning. They are part of the output \
@@ -190,14 +254,17 @@ impl MetricInfo {
                 Some("gen_ai.client.inference.usage.reasoning.output_tokens"),
             ],
             &[Operation, Provider, Model, Route, Modality],
-        ),
+        )
+        .latest_for(Operations::Inference),
         Self::histogram(Count, buckets::TOKENS, "Tokens of the prompt of a request.")
-            .open_telemetry([None, Some("gen_ai.client.inference.operation.input_tokens")], GEN_AI),
+            .open_telemetry([None, Some("gen_ai.client.inference.operation.input_tokens")], GEN_AI)
+            .latest_for(Operations::Inference),
         Self::histogram(Count, buckets::TOKENS, "Tokens of the response of a request.")
-            .open_telemetry(
-                [None, Some("gen_ai.client.inference.operation.output_tokens")],
-                GEN_AI,
-            ),
+            .open_telemetry([None, Some("gen_ai.client.inference.operation.output_tokens")], GEN_AI)
+            .latest_for(Operations::Inference),
+        Self::histogram(Count, buckets::TOKENS, "Tokens of a request for embeddings.")
+            .open_telemetry([None, Some("gen_ai.client.embeddings.operation.input_tokens")], GEN_AI)
+            .latest_for(Operations::Embeddings),
         Self::counter(Bytes, "Bytes read of request bodies.")
             .own("tower_inference_request_bytes_total", "tower_inference.request.bytes")
             .labelled(&[Route]),

@@ -46,7 +46,9 @@
 
 mod body;
 mod capture;
+mod chunk_times;
 mod cut;
+mod error_type;
 mod gen_ai;
 mod needs;
 mod observation;
@@ -57,8 +59,6 @@ mod record;
 mod sink;
 mod spans;
 
-#[cfg(feature = "metrics")]
-pub(crate) use self::gen_ai::operation_of_path;
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
@@ -69,6 +69,12 @@ pub use self::{
     sink::RecordSink,
 };
 pub(crate) use self::{
-    capture::Capture, gen_ai::operation_of_request, observation::Observation, outcome::Ends,
-    spans::finish as finish_span,
+    capture::Capture,
+    chunk_times::ChunkTimes,
+    gen_ai::operation_of_request,
+    observation::Observation,
+    outcome::Ends,
+    spans::{finish as finish_span, open as open_span},
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::{error_type::ErrorType, gen_ai::OTHER_PROVIDER};

@@ -16,6 +16,8 @@ pub struct Needs {
     pub prompt_digest: bool,
     /// Whether to hash the response body with SHA-256.
     pub completion_digest: bool,
+    /// Whether to read the clock for each chunk of the response, for the times between chunks.
+    pub chunk_times: bool,
 }
 
 impl Default for Needs {
@@ -31,6 +33,7 @@ impl Needs {
         completion_bytes: 0,
         prompt_digest: false,
         completion_digest: false,
+        chunk_times: false,
     };
 
     /// Returns what serves both.
@@ -41,6 +44,7 @@ impl Needs {
             completion_bytes: self.completion_bytes.max(other.completion_bytes),
             prompt_digest: self.prompt_digest || other.prompt_digest,
             completion_digest: self.completion_digest || other.completion_digest,
+            chunk_times: self.chunk_times || other.chunk_times,
         }
     }
 }

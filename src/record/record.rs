@@ -8,8 +8,13 @@ use std::{
 use http::{StatusCode, Version};
 
 use super::{
-    body::RecordedBody, cut::cut, gen_ai::operation_of_request, observation::Observation,
-    outcome::RequestOutcome, payload_digest::PayloadDigest,
+    body::RecordedBody,
+    chunk_times::ChunkTimes,
+    cut::cut,
+    gen_ai::{operation_of_request, provider_of_origin},
+    observation::Observation,
+    outcome::RequestOutcome,
+    payload_digest::PayloadDigest,
 };
 use crate::{
     context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
@@ -105,7 +110,8 @@ impl Record<'_> {
     /// Returns the path without the query. It is empty for `CONNECT`.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.observation.path.as_ref().map_or("", |path| self.text_to(path.path(), MAX_PATH_BYTES))
+        let path = self.observation.path.as_ref();
+        path.map_or("", |path| recorded(self.scrubbers, path.path(), MAX_PATH_BYTES))
     }
 
     /// Returns the HTTP version such as `1.1` or `2`.
@@ -137,6 +143,16 @@ impl Record<'_> {
     pub fn operation(&self) -> Option<&'static str> {
         let path = self.observation.path.as_ref()?.path();
         operation_of_request(&self.observation.method, path)
+    }
+
+    /// Returns the provider of the last upstream, as OpenTelemetry names it in `gen_ai.provider.name`:
+    /// that of the profile of its stage, or else the one whose host is well known, or else `_OTHER`.
+    ///
+    /// `None` for a request that was sent to no upstream.
+    #[must_use]
+    pub fn provider(&self) -> Option<&'static str> {
+        let of_stage = self.attempts.iter().last().and_then(|attempt| attempt.provider);
+        of_stage.or_else(|| self.observation.context.upstream().map(provider_of_origin))
     }
 
     /// Returns the address of the client. `None` unless the layer [reads it].
@@ -252,6 +268,21 @@ impl Record<'_> {
         self.observation.first_token_after
     }
 
+    /// Returns the time from the first attempt to the first chunk of a stream: to its first token, or
+    /// to its first byte if no token is known. `None` for a response that is no stream.
+    #[must_use]
+    pub fn time_to_first_chunk(&self) -> Option<Duration> {
+        let _of_a_stream = self.stream_end()?;
+        let sent = self.attempts.iter().next()?.started_after?;
+        let arrived = self.first_token_after().or_else(|| self.first_byte_after())?;
+        Some(arrived.saturating_sub(sent))
+    }
+
+    /// Returns the times between the chunks of the response. `None` unless a sink [needs](super::Needs) them.
+    pub(crate) fn chunk_times(&self) -> Option<&ChunkTimes> {
+        self.observation.chunk_times.as_deref()
+    }
+
     /// Returns the time that the request spent with upstreams, all attempts together: from each
     /// request to the end of its response or to its failure.
     #[must_use]
@@ -361,18 +392,22 @@ impl Record<'_> {
 
     /// Returns the recorded part of a text.
     pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
-        self.text_to(text, MAX_TEXT_BYTES)
+        recorded_text(self.scrubbers, text)
     }
+}
 
-    /// Returns the recorded part of `text`. The search covers all of it because a cut secret is still a
-    /// secret.
-    fn text_to<'t>(&self, text: &'t str, longest: usize) -> &'t str {
-        let mut scrubbers = self.scrubbers.iter();
-        if scrubbers.any(|scrubber| scrubber.is_in(text.as_bytes())) {
-            return REDACTED;
-        }
-        cut(text, longest)
+/// Returns the recorded part of a text.
+pub(crate) fn recorded_text<'t>(scrubbers: &[Scrubber], text: &'t str) -> &'t str {
+    recorded(scrubbers, text, MAX_TEXT_BYTES)
+}
+
+/// Returns the recorded part of `text`. The search covers all of it because a cut secret is still a
+/// secret.
+fn recorded<'t>(scrubbers: &[Scrubber], text: &'t str, longest: usize) -> &'t str {
+    if scrubbers.iter().any(|scrubber| scrubber.is_in(text.as_bytes())) {
+        return REDACTED;
     }
+    cut(text, longest)
 }
 
 impl Record<'_> {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use tracing::{Span, field::Empty};
 
-use crate::context::{RequestContext, TraceId};
+use crate::context::{RequestContext, TraceId, method_name};
 
 /// The span that everything inside of the layer runs in.
 ///
@@ -53,21 +53,5 @@ pub(super) fn respond(span: &Span, context: &RequestContext, status: StatusCode)
     if status.is_server_error() {
         span.record("error.type", status.as_str());
         span.record("otel.status_code", "ERROR");
-    }
-}
-
-/// Returns a method as the conventions name it. Others are one name, because clients choose them.
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::CONNECT => "CONNECT",
-        Method::DELETE => "DELETE",
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use super::list::AttemptList;
 use super::{attempt::Attempt, level::Level};
 #[cfg(feature = "access-log")]
-use super::{list::Attempts, observer::AttemptObserver, spans::ClientSpan};
+use super::{list::Attempts, observer::AttemptObserver};
 use crate::context::request_context::RequestContext;
 
 /// A layer outside records the attempts.
@@ -196,7 +196,7 @@ impl RequestContext {
 
     /// Returns the span over the attempts, for its last attributes.
     #[cfg(feature = "access-log")]
-    pub(crate) fn take_client_span(&self) -> Option<ClientSpan> {
+    pub(crate) fn take_client_span(&self) -> Option<tracing::Span> {
         self.fields.attempt_list.lock().client_span.take()
     }
 

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::{attempt::Attempt, level::Level};
 #[cfg(feature = "access-log")]
-use super::{
-    observer::AttemptObserver,
-    spans::{self, ClientSpan},
-};
+use super::{observer::AttemptObserver, spans};
 
 /// More attempts than layers of this crate make for a request. Later ones are not recorded, so that a
 /// layer which repeats without end does not grow the list.
@@ -22,7 +19,7 @@ pub(crate) struct AttemptList {
     #[cfg(feature = "access-log")]
     pub(super) observer: Option<AttemptObserver>,
     #[cfg(feature = "access-log")]
-    pub(super) client_span: Option<ClientSpan>,
+    pub(super) client_span: Option<tracing::Span>,
     /// The parent of the spans. By default it is the current span.
     #[cfg(feature = "access-log")]
     pub(super) parent: Option<tracing::Span>,
@@ -161,12 +158,12 @@ impl AttemptList {
     pub(super) fn open_span(&mut self, method: &http::Method, model: Option<&str>) {
         let parent = self.parent.as_ref();
         if self.client_span.is_none()
-            && let Some(operation) = self.observer.as_ref().and_then(|own| own.operation)
+            && let Some(open) = self.observer.as_ref().and_then(|own| own.client_span.as_ref())
         {
-            self.client_span = Some(ClientSpan::new(operation, model, parent));
+            self.client_span = Some(open.0(model, parent));
         }
         let resends = self.len().saturating_sub(1);
-        let parent = self.client_span.as_ref().map(|client| &client.0).or(parent).cloned();
+        let parent = self.client_span.as_ref().or(parent).cloned();
         let Some(last) = self.last() else { return };
         let target = last.attempt.target.as_deref();
         let start = spans::AttemptStart { method, resends, target };

@@ -1,6 +1,8 @@
 //! The layer that records the attempts of a request.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
+
+use tracing::Span;
 
 use crate::clock::SharedClock;
 
@@ -12,7 +14,21 @@ pub(crate) struct AttemptObserver {
     pub(crate) arrived_at: Duration,
     /// Whether attempts have spans.
     pub(crate) spans: bool,
-    /// The operation of the request as OpenTelemetry names it. `None` for a request that is no
-    /// inference.
-    pub(crate) operation: Option<&'static str>,
+    /// Opens the span over the attempts. `None` for a request that is no inference.
+    pub(crate) client_span: Option<ClientSpanOpener>,
+}
+
+/// Opens the span over the attempts, from the model that the client named and the parent. By default
+/// the current span is the parent.
+///
+/// A function, because the layer that renders the record into the span gives it its attributes.
+#[derive(Clone)]
+pub(crate) struct ClientSpanOpener(
+    pub(crate) Arc<dyn Fn(Option<&str>, Option<&Span>) -> Span + Send + Sync>,
+);
+
+impl fmt::Debug for ClientSpanOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSpanOpener(..)")
+    }
 }

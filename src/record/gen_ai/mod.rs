@@ -1,0 +1,9 @@
+//! The names of OpenTelemetry's semantic conventions for generative AI, for every rendering of a record.
+
+mod conventions;
+mod operation;
+mod provider;
+
+pub use self::conventions::{GenAiAttribute, GenAiConventions};
+pub(in crate::record) use self::provider::provider_of_origin;
+pub(crate) use self::{operation::operation_of_request, provider::OTHER_PROVIDER};
