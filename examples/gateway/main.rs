@@ -234,7 +234,7 @@ async fn serve_until_signal(serve: Serve, output: &Output) -> Result<i32, Error>
         preparing.spawn(monitor.clone().upkeep());
         let mut logs = vec![("stdout", output.out().clone()), ("stderr", output.err().clone())];
         logs.extend(log_file.as_ref().map(|file| ("access_log", file.sink().clone())));
-        let open = open.clone().admin(Page::new(monitor, state, logs));
+        let open = open.clone().admin(Page::new(monitor, state, logs, audit.clone()));
         preparing.spawn(monitor::serve(listener, admin_server, open));
     }
     server.run(listener, stack, open, async || signals.next().await).await;

@@ -9,7 +9,7 @@ use axum::{
 use http_body_util::Full;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, time::interval};
-use tower_inference::{access_log::Sink, metrics::Metrics, stack::Snapshot};
+use tower_inference::{access_log::Sink, audit::AuditLog, metrics::Metrics, stack::Snapshot};
 
 use crate::{
     Error,
@@ -62,6 +62,7 @@ pub(crate) struct Page {
     monitor: Monitor,
     state: Arc<dyn Fn() -> Vec<Snapshot> + Send + Sync>,
     logs: Vec<(&'static str, Sink)>,
+    audit: Option<AuditLog>,
 }
 
 impl Page {
@@ -69,8 +70,9 @@ impl Page {
         monitor: Monitor,
         state: impl Fn() -> Vec<Snapshot> + Send + Sync + 'static,
         logs: Vec<(&'static str, Sink)>,
+        audit: Option<AuditLog>,
     ) -> Self {
-        Self { monitor, state: Arc::new(state), logs }
+        Self { monitor, state: Arc::new(state), logs, audit }
     }
 
     /// Returns the exposition of this moment.
@@ -79,6 +81,10 @@ impl Page {
         (self.state)().iter().for_each(|snapshot| snapshot.publish(metrics));
         for (name, log) in &self.logs {
             metrics.dropped_lines(name, log.dropped_lines());
+        }
+        if let Some(audit) = &self.audit {
+            metrics.audit_lag(audit.lag().try_into().unwrap_or(u64::MAX));
+            metrics.audit_lost(audit.lost_records());
         }
         page.render()
     }

@@ -89,6 +89,7 @@ impl OpenRecord {
             head_after: None,
             first_byte_after: None,
             first_token_after: None,
+            response_facts: None,
             chunk_times: needs.chunk_times.then(Box::default),
             bytes_out: 0,
             digests_prompt: needs.prompt_digest,
@@ -122,6 +123,9 @@ impl OpenRecord {
         let needs = open.settings.needs;
         open.observation.completion =
             Capture::new(needs.completion_bytes, needs.completion_digest, headers);
+        if needs.response_facts || open.observation.context.has_client_span() {
+            open.observation.response_facts = Some(Box::default());
+        }
         if open.settings.usage && open.observation.method != Method::HEAD {
             open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }
@@ -141,6 +145,9 @@ impl OpenRecord {
         open.observation.bytes_out += data.len() as u64;
         if let Some(completion) = &mut open.observation.completion {
             completion.data(data);
+        }
+        if let Some(facts) = &mut open.observation.response_facts {
+            facts.data(data);
         }
         if let Some(tap) = &mut open.tap {
             tap.data(data);
@@ -164,6 +171,9 @@ impl OpenRecord {
         let Some(mut open) = self.0.take() else { return };
         if let Some(mut tap) = open.tap.take() {
             tap.end(end);
+        }
+        if let Some(facts) = &mut open.observation.response_facts {
+            facts.finish();
         }
         let needs = open.settings.needs;
         if needs.prompt_bytes > 0 || needs.prompt_digest {

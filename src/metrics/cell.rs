@@ -15,10 +15,7 @@ use super::{
     table::Metric,
     tokens::TokenHandles,
 };
-use crate::{
-    context::{CacheOutcome, Usage},
-    record::ChunkTimes,
-};
+use crate::context::{CacheOutcome, Usage};
 
 /// Ends of one route and model whose handles are kept. The others are looked up by the recorder.
 const MAX_ENDS: usize = 32;
@@ -132,10 +129,14 @@ impl Cell {
         self.first_chunk.get_or_init(register).record(time);
     }
 
-    pub(super) fn per_chunk(&self, registrar: &Registrar, times: &ChunkTimes) {
+    pub(super) fn per_chunk(
+        &self,
+        registrar: &Registrar,
+        times: impl Iterator<Item = (f64, usize)>,
+    ) {
         let register = || registrar.histogram(Metric::TimePerOutputChunk, &self.values());
         let histogram = self.per_chunk.get_or_init(register);
-        times.classes().for_each(|(seconds, chunks)| histogram.record_many(seconds, chunks));
+        times.for_each(|(seconds, chunks)| histogram.record_many(seconds, chunks));
     }
 
     pub(super) fn tokens(&self, registrar: &Registrar, usage: &Usage) {

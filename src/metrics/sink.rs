@@ -228,9 +228,7 @@ fn record_generation(registrar: &Registrar, cell: &Cell, record: &Record<'_>) {
     }
     if let Some(first) = record.time_to_first_chunk() {
         cell.first_chunk(registrar, first);
-        if let Some(times) = record.chunk_times() {
-            cell.per_chunk(registrar, times);
-        }
+        cell.per_chunk(registrar, record.chunk_times());
     }
 }
 

@@ -73,7 +73,11 @@ pub(crate) enum Metric {
     CacheSavedTokens,
     CacheSavedTime,
     LimitDecisions,
+    BudgetReserved,
+    BudgetCharged,
+    BudgetRefunded,
     AuditLag,
+    AuditLost,
     LogDropped,
 }
 
@@ -344,13 +348,13 @@ impl MetricInfo {
             "tower_inference_upstream_queued_requests",
             "tower_inference.upstream.queued_requests",
         ),
-        Self::gauge(Count, "Requests in flight at a target of the fallback that has a maximum.")
+        Self::gauge(Count, "Requests in flight at a target of the fallback.")
             .own(
                 "tower_inference_target_in_flight_requests",
                 "tower_inference.target.in_flight_requests",
             )
             .labelled(&[Target]),
-        Self::gauge(Count, "Requests that wait for a target of the fallback that has a maximum.")
+        Self::gauge(Count, "Requests that wait for a target of the fallback, if it has a maximum.")
             .own("tower_inference_target_queued_requests", "tower_inference.target.queued_requests")
             .labelled(&[Target]),
         Self::gauge(
@@ -392,8 +396,35 @@ impl MetricInfo {
         )
         .own("tower_inference_limit_decisions_total", "tower_inference.limit.decisions")
         .labelled(&[Layer, Limit, Decision]),
+        Self::counter(
+            Count,
+            "Tokens that requests reserved of a budget: the estimate of the prompt and the \
+             output limit, times their weight.",
+        )
+        .own(
+            "tower_inference_budget_reserved_tokens_total",
+            "tower_inference.budget.reserved_tokens",
+        )
+        .labelled(&[Limit]),
+        Self::counter(Count, "Tokens that ended requests used of a budget, times their weight.")
+            .own(
+                "tower_inference_budget_charged_tokens_total",
+                "tower_inference.budget.charged_tokens",
+            )
+            .labelled(&[Limit]),
+        Self::counter(
+            Count,
+            "Reserved tokens of a budget that ended requests did not use, times their weight.",
+        )
+        .own(
+            "tower_inference_budget_refunded_tokens_total",
+            "tower_inference.budget.refunded_tokens",
+        )
+        .labelled(&[Limit]),
         Self::gauge(Count, "Records that the audit trail has taken and not yet made durable.")
             .own("tower_inference_audit_lag_records", "tower_inference.audit.lag"),
+        Self::counter(Count, "Records that the audit trail could not take.")
+            .own("tower_inference_audit_lost_records_total", "tower_inference.audit.lost_records"),
         Self::counter(Count, "Lines that a log lost because its writer was too slow or failed.")
             .own("tower_inference_log_dropped_lines_total", "tower_inference.log.dropped_lines")
             .labelled(&[Log]),

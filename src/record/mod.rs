@@ -56,6 +56,7 @@ mod outcome;
 mod payload_digest;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
+mod response_facts;
 mod sink;
 mod spans;
 
@@ -70,7 +71,6 @@ pub use self::{
 };
 pub(crate) use self::{
     capture::Capture,
-    chunk_times::ChunkTimes,
     gen_ai::operation_of_request,
     observation::Observation,
     outcome::Ends,

@@ -9,7 +9,6 @@ use http::{StatusCode, Version};
 
 use super::{
     body::RecordedBody,
-    chunk_times::ChunkTimes,
     cut::cut,
     gen_ai::{operation_of_request, provider_of_origin},
     observation::Observation,
@@ -273,14 +272,42 @@ impl Record<'_> {
     #[must_use]
     pub fn time_to_first_chunk(&self) -> Option<Duration> {
         let _of_a_stream = self.stream_end()?;
-        let sent = self.attempts.iter().next()?.started_after?;
+        let sent = match self.attempts.iter().next() {
+            Some(first) => first.started_after?,
+            // Attempts that the program has counted.
+            None if self.attempts() > 0 => Duration::ZERO,
+            None => return None,
+        };
         let arrived = self.first_token_after().or_else(|| self.first_byte_after())?;
         Some(arrived.saturating_sub(sent))
     }
 
-    /// Returns the times between the chunks of the response. `None` unless a sink [needs](super::Needs) them.
-    pub(crate) fn chunk_times(&self) -> Option<&ChunkTimes> {
-        self.observation.chunk_times.as_deref()
+    /// Returns the times between the frames of the response body, in the classes of a histogram whose bounds
+    /// are 0.01·2ⁿ seconds up to 81.92: the mean in seconds and the number of each class that has some.
+    ///
+    /// Empty unless a sink [needs them](super::Needs::chunk_times).
+    pub fn chunk_times(&self) -> impl Iterator<Item = (f64, usize)> {
+        self.observation.chunk_times.iter().flat_map(|times| times.classes())
+    }
+
+    /// Returns the id that the upstream gave the completion. `None` unless a sink
+    /// [needs it](super::Needs::response_facts).
+    #[must_use]
+    pub fn response_id(&self) -> Option<&str> {
+        self.observation.response_facts.as_ref()?.id().map(|id| self.text(id))
+    }
+
+    /// Returns the model that generated the response, as the upstream names it. `None` unless a sink
+    /// [needs it](super::Needs::response_facts).
+    #[must_use]
+    pub fn response_model(&self) -> Option<&str> {
+        self.observation.response_facts.as_ref()?.model().map(|model| self.text(model))
+    }
+
+    /// Returns why the model stopped, in the words of the upstream, each word once. A word that this crate
+    /// does not know is `_OTHER`. Empty unless a sink [needs it](super::Needs::response_facts).
+    pub fn finish_reasons(&self) -> impl Iterator<Item = &'static str> {
+        self.observation.response_facts.iter().flat_map(|facts| facts.finish_reasons())
     }
 
     /// Returns the time that the request spent with upstreams, all attempts together: from each

@@ -25,6 +25,9 @@ const INPUT: &str = name(A::InputTokens);
 const OUTPUT: &str = name(A::OutputTokens);
 const CACHE_READ: &str = name(A::CacheReadInputTokens);
 const REASONING: &str = name(A::ReasoningOutputTokens);
+const RESPONSE_ID: &str = name(A::ResponseId);
+const RESPONSE_MODEL: &str = name(A::ResponseModel);
+const FINISH_REASONS: &str = name(A::ResponseFinishReasons);
 
 /// Opens the span over all attempts of a request of inference, with the attributes that samplers read.
 ///
@@ -56,6 +59,9 @@ pub(crate) fn open(
                 { OUTPUT } = Empty,
                 { CACHE_READ } = Empty,
                 { REASONING } = Empty,
+                { RESPONSE_ID } = Empty,
+                { RESPONSE_MODEL } = Empty,
+                { FINISH_REASONS } = Empty,
                 server.address = Empty,
                 server.port = Empty,
                 error.type = Empty,
@@ -102,6 +108,18 @@ pub(crate) fn finish(record: &Record<'_>, span: &Span) {
         count(OUTPUT, usage.completion_tokens);
         count(CACHE_READ, usage.cached_tokens);
         count(REASONING, usage.reasoning_tokens);
+    }
+    for (name, text) in
+        [(RESPONSE_ID, record.response_id()), (RESPONSE_MODEL, record.response_model())]
+    {
+        if let Some(text) = text {
+            span.record(name, text);
+        }
+    }
+    let reasons: Vec<_> = record.finish_reasons().collect();
+    if !reasons.is_empty() {
+        // `tracing` has no lists.
+        span.record(FINISH_REASONS, reasons.join(","));
     }
     if let Some(error) = record.upstream_error_type() {
         span.record("error.type", error.as_str());

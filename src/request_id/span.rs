@@ -42,11 +42,16 @@ impl fmt::Display for SpanName<'_> {
     }
 }
 
-/// Records the head of the response.
-pub(super) fn respond(span: &Span, context: &RequestContext, status: StatusCode) {
+/// Records the head of the response, or that the service has failed without one.
+pub(super) fn end(span: &Span, context: &RequestContext, status: Option<StatusCode>) {
     if let Some(route) = context.route() {
         span.record("http.route", route);
     }
+    let Some(status) = status else {
+        span.record("error.type", "_OTHER");
+        span.record("otel.status_code", "ERROR");
+        return;
+    };
     // `tracing-opentelemetry` exports a `u64` as a text.
     span.record("http.response.status_code", i64::from(status.as_u16()));
     // A status of 4xx is the client's fault, so the span of a server is not in error.

@@ -102,8 +102,16 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("gen_ai.request.seed", In::Both, NO, added),
     ("gen_ai.request.temperature", In::Both, NO, added),
     ("gen_ai.request.top_p", In::Both, NO, added),
-    (name(A::ResponseId), In::Both, NO, added),
-    (name(A::ResponseModel), In::Both, NO, added),
+    (name(A::ResponseId), In::Both, NO, |record, name| {
+        record.response_id().map_or_else(|| added(record, name), |id| Value::text(Some(id)))
+    }),
+    (name(A::ResponseModel), In::Both, NO, |record, name| {
+        record.response_model().map_or_else(|| added(record, name), |id| Value::text(Some(id)))
+    }),
+    (name(A::ResponseFinishReasons), In::Both, NO, |record, _| {
+        let reasons: Vec<_> = record.finish_reasons().collect();
+        if reasons.is_empty() { Value::None } else { Value::Words(reasons) }
+    }),
     ("tower_inference.request_id", In::Both, YES, |record, _| Value::text(record.request_id())),
     ("tower_inference.outcome", In::Both, YES, |record, _| {
         Value::text(Some(record.outcome().as_str()))
@@ -177,9 +185,19 @@ pub(super) fn write(
             Value::Number(number) => object.display(number),
             Value::Decimal(number) => object.display(number),
             Value::Flag(flag) => object.display(flag),
+            // None of them needs an escape.
+            Value::Words(words) => {
+                object.display(format_args!("{words:?}").to_string().replace(", ", ","))
+            }
             Value::None => {}
         }
     }
+}
+
+/// Returns whether a field is read from the response.
+pub(super) fn needs_response_facts(fields: &Fields) -> bool {
+    let facts = [A::ResponseId, A::ResponseModel, A::ResponseFinishReasons].map(name);
+    fields.all.iter().any(|field| facts.contains(&&*field.name))
 }
 
 fn is_in(of: In, version: GenAiConventions) -> bool {

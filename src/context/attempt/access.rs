@@ -194,6 +194,16 @@ impl RequestContext {
         list.finish()
     }
 
+    /// Returns whether somebody listens to the span over the attempts.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn has_client_span(&self) -> bool {
+        if self.observed() & SPANS == 0 {
+            return false;
+        }
+        let list = self.fields.attempt_list.lock();
+        list.client_span.as_ref().is_some_and(|span| !span.is_disabled())
+    }
+
     /// Returns the span over the attempts, for its last attributes.
     #[cfg(feature = "access-log")]
     pub(crate) fn take_client_span(&self) -> Option<tracing::Span> {
