@@ -99,8 +99,8 @@ impl Metrics {
 
     /// Sets how many models have a label of their own. Defaults to 100.
     ///
-    /// Twice as many pairs of route and model have series of their own. The model of all others is
-    /// `other`.
+    /// Twice as many pairs of route and model have series of their own. With the names of OpenTelemetry the
+    /// operation and the provider are parts of such a pair. The model of all others is `other`.
     #[must_use]
     pub fn max_models(self, models: usize) -> Self {
         self.set(|settings| settings.max_models = models)

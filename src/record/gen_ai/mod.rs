@@ -5,5 +5,7 @@ mod operation;
 mod provider;
 
 pub use self::conventions::{GenAiAttribute, GenAiConventions};
-pub(in crate::record) use self::provider::provider_of_origin;
-pub(crate) use self::{operation::operation_of_request, provider::OTHER_PROVIDER};
+pub(crate) use self::{
+    operation::operation_of_request,
+    provider::{OTHER_PROVIDER, provider_of_origin},
+};

@@ -23,7 +23,7 @@ const PROVIDERS: &[(&str, &str)] = &[
 pub(crate) const OTHER_PROVIDER: &str = "_OTHER";
 
 /// Returns the provider of an origin such as `https://router.huggingface.co`.
-pub(in crate::record) fn provider_of_origin(origin: &str) -> &'static str {
+pub(crate) fn provider_of_origin(origin: &str) -> &'static str {
     let (host, _) = server_of(origin);
     let is_of = |domain: &str| {
         let before = host.strip_suffix(domain);

@@ -295,7 +295,7 @@ async fn no_span_has_what_a_client_makes_up() {
     let exporter = Exporter::start();
     let upstream = TestUpstream::new(TestResponse::chat("an answer"));
     let token = stage("a");
-    let log = access_log().scrubber(token.scrubber());
+    let log = access_log().scrubber(token.scrubber().clone());
     let layers = (log, PayloadLayer::new(), UpstreamLayer::new(), HfTokenLayer::stage(token));
     let service = layers.layer(upstream);
     let long = "m".repeat(100_000);
