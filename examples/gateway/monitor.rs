@@ -83,8 +83,8 @@ impl Page {
             metrics.dropped_lines(name, log.dropped_lines());
         }
         if let Some(audit) = &self.audit {
-            metrics.audit_lag(audit.lag() as u64);
-            metrics.dropped_lines("audit", audit.lost_records());
+            metrics.audit_lag(audit.lag().try_into().unwrap_or(u64::MAX));
+            metrics.audit_lost(audit.lost_records());
         }
         page.render()
     }

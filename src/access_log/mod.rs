@@ -207,12 +207,13 @@
 //!
 //! | span | target | name | fields |
 //! |---|---|---|---|
-//! | calls | `tower_inference::gen_ai` | `{operation} {model}` | `otel.kind` (`client`), `otel.status_code`, `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`, `gen_ai.request.stream`, `gen_ai.response.time_to_first_chunk` in seconds, `gen_ai.usage.*`, `server.address`, `server.port`, `error.type` |
+//! | calls | `tower_inference::gen_ai` | `{operation} {model}` | `otel.kind` (`client`), `otel.status_code`, `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`, `gen_ai.request.stream`, `gen_ai.response.time_to_first_chunk` in seconds, `gen_ai.response.id`, `gen_ai.response.model`, `gen_ai.response.finish_reasons` (with commas between them), `gen_ai.usage.*`, `server.address`, `server.port`, `error.type` |
 //! | attempt | `tower_inference::attempt` | the method | `otel.kind` (`client`), `otel.status_code`, `http.request.method`, `http.request.resend_count`, `http.response.status_code`, `server.address`, `server.port`, `error.type`, `tower_inference.target`, `tower_inference.upstream_request_id` |
 //!
 //! The names are those of a version of the
-//! [conventions](crate::record::GenAiConventions). `gen_ai.provider.name` is `_OTHER` when the profile of
-//! the stage does not tell it. `error.type` is the status of the upstream, or else the slug of the
+//! [conventions](crate::record::GenAiConventions). `gen_ai.provider.name` is the
+//! [provider](crate::record::Record::provider) of the record. The id, the model and the finish reasons of the
+//! response are read from its first and last 2 KiB, and only while somebody listens. `error.type` is the status of the upstream, or else the slug of the
 //! rejection, the [outcome](#outcomes) or the reason to abandon the attempt. Prompts, completions and
 //! credentials are in no span.
 //!

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     body::{BodyEnd, Watch as _},
-    context::{AttemptObserver, RequestContext},
+    context::{AttemptObserver, ClientSpans, RequestContext},
     peer::PeerAddress,
     record::{self, Capture, Ends, Observation, Record, RequestOutcome, operation_of_request},
     secret::REDACTED,
@@ -48,25 +48,20 @@ impl OpenRecord {
         if !settings.sinks.iter().any(|sink| sink.enabled()) {
             return Self(None);
         }
-        for sink in &settings.sinks {
-            // Else the sinks before it would wait for a record that never comes. The panic hook has
-            // reported it.
-            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
-        }
         let context = RequestContext::ensure(request.extensions_mut());
         // A compressed completion has no text.
         if settings.usage || settings.needs.completion_bytes > 0 {
             context.announce_response_is_read();
         }
         let arrived_at = settings.clock.monotonic();
-        let spans = settings.spans.map(|_| Arc::clone(&settings.scrubbers));
         context.observe_attempts(AttemptObserver {
             clock: settings.clock.clone(),
             arrived_at,
-            operation: spans
-                .as_ref()
-                .and_then(|_| operation_of_request(request.method(), request.uri().path())),
-            spans,
+            client_spans: settings.spans.map(|_| ClientSpans {
+                operation: operation_of_request(request.method(), request.uri().path()),
+                scrubbers: Arc::clone(&settings.scrubbers),
+                open: record::open_span,
+            }),
         });
         let (needs, headers) = (settings.needs, request.headers());
         let address = |address: &PeerAddress| address.address(request.extensions(), headers);
@@ -94,9 +89,15 @@ impl OpenRecord {
             head_after: None,
             first_byte_after: None,
             first_token_after: None,
+            response_facts: None,
+            chunk_times: needs.chunk_times.then(Box::default),
             bytes_out: 0,
             digests_prompt: needs.prompt_digest,
         };
+        // Last, because each arrival needs its record, whatever panics before.
+        for sink in &settings.sinks {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
+        }
         Self(Some(Box::new(Open {
             settings: Arc::clone(settings),
             observation,
@@ -144,6 +145,9 @@ impl OpenRecord {
         let completion_bytes = open.settings.kept_bytes(needs.completion_bytes);
         open.observation.completion =
             Capture::new(completion_bytes, needs.completion_digest, headers);
+        if needs.response_facts || open.observation.context.has_client_span() {
+            open.observation.response_facts = Some(Box::default());
+        }
         if open.settings.usage && open.observation.method != Method::HEAD {
             open.tap = Tap::claim_for_usage(&open.observation.context, status, headers);
         }
@@ -152,13 +156,20 @@ impl OpenRecord {
     pub(super) fn data(&mut self, data: &Bytes) {
         let Some(open) = &mut self.0 else { return };
         let is_first = open.observation.bytes_out == 0 && !data.is_empty();
-        let now = is_first.then(|| open.elapsed());
+        let is_timed = open.observation.chunk_times.is_some() && !data.is_empty();
+        let now = (is_first || is_timed).then(|| open.elapsed());
         if is_first {
             open.observation.first_byte_after = now;
+        }
+        if let (Some(times), Some(now)) = (&mut open.observation.chunk_times, now) {
+            times.chunk(now);
         }
         open.observation.bytes_out += data.len() as u64;
         if let Some(completion) = &mut open.observation.completion {
             completion.data(data);
+        }
+        if let Some(facts) = &mut open.observation.response_facts {
+            facts.data(data);
         }
         if let Some(tap) = &mut open.tap {
             tap.data(data);
@@ -182,6 +193,9 @@ impl OpenRecord {
         let Some(mut open) = self.0.take() else { return };
         if let Some(mut tap) = open.tap.take() {
             tap.end(end);
+        }
+        if let Some(facts) = &mut open.observation.response_facts {
+            facts.finish();
         }
         if let Some(completion) = &mut open.observation.completion
             && matches!(end, BodyEnd::Complete | BodyEnd::Trailers)
@@ -224,7 +238,7 @@ impl OpenRecord {
         if let Some(conventions) = open.settings.spans
             && let Some(span) = context.take_client_span()
         {
-            record::finish_span(&record, span, conventions);
+            record::finish_span(&record, &span, conventions);
         }
         for sink in &open.settings.sinks {
             // A second panic in a drop would abort the process. The panic hook has reported this one.
@@ -251,6 +265,7 @@ impl Open {
     }
 }
 
+/// Returns the number of the trailer, or of the header of a response without a body.
 fn grpc_status(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

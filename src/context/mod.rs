@@ -121,7 +121,7 @@ mod usage;
 #[cfg(any(feature = "hf", feature = "upstream"))]
 pub(crate) use self::attempt::Level;
 #[cfg(feature = "access-log")]
-pub(crate) use self::attempt::{AttemptObserver, Attempts, ClientSpan, name_server};
+pub(crate) use self::attempt::{AttemptObserver, Attempts, ClientSpans, name_server, server_of};
 pub(crate) use self::body_mode::BodyMode;
 #[cfg(any(feature = "auth", feature = "throttle"))]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "auth", feature = "throttle"))))]
@@ -129,6 +129,8 @@ pub use self::request_head::RequestHead;
 #[cfg(feature = "request-id")]
 #[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
 pub use self::trace::Propagator;
+#[cfg(feature = "request-id")]
+pub(crate) use self::trace::method_name;
 #[cfg(any(feature = "fallback", feature = "upstream"))]
 pub(crate) use self::upstream_state::UpstreamState;
 pub use self::{

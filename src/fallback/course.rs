@@ -353,7 +353,7 @@ impl Course {
     /// Takes a permit for an attempt, or a place in the queue of its target.
     pub(super) fn admit(&self, entry: usize) -> Result<Admission, NoPermit> {
         let target = self.entries.get(entry).and_then(|entry| self.target_of(entry));
-        let Some(limit) = target.and_then(|target| target.limit.as_ref()) else {
+        let Some(limit) = target.map(|target| &target.limit) else {
             return Ok(Admission::Now(None));
         };
         // Addresses are not known here: `UpstreamLayer` knows which proxies to believe.

@@ -16,7 +16,7 @@ use super::{
     course::Failure,
     hold::{Goal, Verdict},
     planned::{Admission, Planned},
-    run::{Aside, Run, State, StateProj, Step},
+    run::{Run, RunAndHold, State, StateProj, Step},
 };
 use crate::{
     context::AbandonReason, load_limit::NoPermit, payload::Payload, rejection::PendingRejection,
@@ -31,7 +31,7 @@ pin_project! {
         #[pin]
         state: State<F>,
         // `None` for a request that passes unchanged and after completion.
-        run: Option<Box<Aside<S, R, E>>>,
+        run: Option<Box<RunAndHold<S, R, E>>>,
         // The deadline of the attempt in flight, or the wait before the next one.
         #[pin]
         timer: Option<Sleep>,
@@ -48,18 +48,18 @@ impl<F, S, R, E> ResponseFuture<F, S, R, E> {
     }
 
     pub(super) fn call(future: F, run: Run<S>) -> Self {
-        Self { state: State::Call { future }, run: aside(run), timer: None }
+        Self { state: State::Call { future }, run: boxed(run), timer: None }
     }
 
     /// Waits before the first attempt.
     pub(super) fn wait(planned: Planned, run: Run<S>) -> Self {
         let (state, until) = planned.into_state();
-        Self { state, run: aside(run), timer: until.map(sleep_until) }
+        Self { state, run: boxed(run), timer: until.map(sleep_until) }
     }
 }
 
-fn aside<S, R, E>(run: Run<S>) -> Option<Box<Aside<S, R, E>>> {
-    Some(Box::new(Aside { run, hold: None }))
+fn boxed<S, R, E>(run: Run<S>) -> Option<Box<RunAndHold<S, R, E>>> {
+    Some(Box::new(RunAndHold { run, hold: None }))
 }
 
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
@@ -84,8 +84,8 @@ where
                     return Poll::Ready(Ok(pending.respond().map(ResponseBody::plain)));
                 }
                 StateProj::Call { future } => {
-                    let Some(aside) = this.run else { return Poll::Pending };
-                    let run = &mut aside.run;
+                    let Some(current) = this.run else { return Poll::Pending };
+                    let run = &mut current.run;
                     match future.poll(cx) {
                         Poll::Ready(result) => run.on_result(result),
                         Poll::Pending => {
@@ -102,8 +102,8 @@ where
                     }
                 }
                 StateProj::Hold => {
-                    let Some(aside) = this.run else { return Poll::Pending };
-                    let Aside { run, hold: slot } = &mut **aside;
+                    let Some(current) = this.run else { return Poll::Pending };
+                    let RunAndHold { run, hold: slot } = &mut **current;
                     let Some(hold) = slot.as_mut() else { return Poll::Pending };
                     let verdict = match hold.poll(cx) {
                         Poll::Ready(verdict) => verdict,
@@ -119,10 +119,10 @@ where
                     run.on_verdict(hold, verdict)
                 }
                 StateProj::Wait { next } => {
-                    let (Some(aside), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
+                    let (Some(current), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
                         return Poll::Pending;
                     };
-                    let run = &mut aside.run;
+                    let run = &mut current.run;
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
@@ -149,8 +149,8 @@ where
                     }
                 }
                 StateProj::Queue { wait, next } => {
-                    let Some(aside) = this.run else { return Poll::Pending };
-                    let run = &mut aside.run;
+                    let Some(current) = this.run else { return Poll::Pending };
+                    let run = &mut current.run;
                     let permit = ready!(Pin::new(wait).poll(cx));
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
@@ -166,8 +166,8 @@ where
                     }
                 }
                 StateProj::Ready { next } => {
-                    let Some(aside) = this.run else { return Poll::Pending };
-                    let run = &mut aside.run;
+                    let Some(current) = this.run else { return Poll::Pending };
+                    let run = &mut current.run;
                     let ready = ready!(run.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
                     run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
@@ -186,8 +186,8 @@ where
                     this.timer.set(until.map(sleep_until));
                 }
                 Step::Hold(hold, until) => {
-                    if let Some(aside) = this.run {
-                        aside.hold = Some(hold);
+                    if let Some(current) = this.run {
+                        current.hold = Some(hold);
                     }
                     this.state.set(State::Hold);
                     this.timer.set(until.map(sleep_until));

@@ -30,7 +30,7 @@ pub(super) enum Start {
 
 /// A permit of a target, or a place in its queue.
 pub(super) enum Admission {
-    // `None` for a target without a maximum.
+    // `None` for an entry without a target.
     Now(Option<LoadPermit>),
     Queued(LoadWait),
 }

@@ -75,9 +75,8 @@ pub(super) struct Run<S> {
     is_late: bool,
 }
 
-/// The rare and the large, boxed with the copy of the request, because the future is moved through every
-/// layer.
-pub(super) struct Aside<S, R, E> {
+/// The large part of the future. Boxed, because the future is moved through every layer.
+pub(super) struct RunAndHold<S, R, E> {
     pub(super) run: Run<S>,
     /// The response whose beginning is read.
     pub(super) hold: Option<Hold<R, E>>,

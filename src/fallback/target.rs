@@ -31,9 +31,13 @@ pub struct Target {
     // The layer replaces it by the one of the group.
     pub(super) health: Arc<Health>,
     pub(super) weight: Option<u32>,
-    pub(super) limit: Option<LoadLimit>,
+    // Without a maximum it only counts.
+    pub(super) limit: LoadLimit,
     bounds: Bounds,
 }
+
+/// More requests than any machine has in flight.
+const UNLIMITED: usize = usize::MAX;
 
 /// The bounds of a limit that is set later.
 #[derive(Clone, Copy)]
@@ -64,7 +68,7 @@ impl Target {
             group: None,
             health: Arc::default(),
             weight: None,
-            limit: None,
+            limit: LoadLimit::new(UNLIMITED),
             bounds: Bounds {
                 max_queued: 64,
                 queue_timeout: Duration::from_secs(30),
@@ -83,6 +87,7 @@ impl Target {
             self.name = format!("{}/{name}", self.stage.name()).into();
             self.header = header_value(&self.name);
         }
+        self.count_alone();
         self.model = Some(TargetModel { literal: Literal::from(&*name), name });
         self.health = Arc::default();
         self
@@ -97,6 +102,7 @@ impl Target {
     #[must_use]
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         (self.name, self.is_named) = (name.into(), true);
+        self.count_alone();
         self.header = header_value(&self.name);
         self
     }
@@ -132,7 +138,7 @@ impl Target {
     /// [waits](Self::max_queued) for the first one whose queue has a place.
     #[must_use]
     pub fn max_in_flight(mut self, requests: usize) -> Self {
-        self.limit = Some(LoadLimit::new(requests));
+        self.limit = LoadLimit::new(requests);
         self.with_bounds()
     }
 
@@ -171,22 +177,29 @@ impl Target {
 
     fn with_bounds(mut self) -> Self {
         let Bounds { max_queued, queue_timeout, caller_share } = self.bounds;
-        self.limit = self.limit.map(|limit| {
-            limit.max_queued(max_queued).queue_timeout(queue_timeout).caller_share(caller_share)
-        });
+        if self.limit.max() < UNLIMITED {
+            let limit = self.limit.max_queued(max_queued).queue_timeout(queue_timeout);
+            self.limit = limit.caller_share(caller_share);
+        }
         self
+    }
+
+    /// Counts apart from the target that this one was cloned from. A maximum is shared.
+    fn count_alone(&mut self) {
+        if self.limit.max() == UNLIMITED {
+            self.limit = LoadLimit::new(UNLIMITED);
+        }
     }
 
     /// Returns whether fewer requests than the maximum are in flight.
     pub(super) fn has_permit(&self) -> bool {
-        self.limit.as_ref().is_none_or(|limit| limit.taken() < limit.max())
+        self.limit.taken() < self.limit.max()
     }
 
     /// Returns whether a request may start or wait.
     pub(super) fn has_place(&self) -> bool {
-        let is_in_queue =
-            |limit: &LoadLimit| limit.max() > 0 && limit.waiting() < self.bounds.max_queued;
-        self.has_permit() || self.limit.as_ref().is_some_and(is_in_queue)
+        let limit = &self.limit;
+        self.has_permit() || limit.max() > 0 && limit.waiting() < self.bounds.max_queued
     }
 
     pub(crate) const fn shared_name(&self) -> &Arc<str> {
@@ -197,9 +210,9 @@ impl Target {
         &self.stage
     }
 
-    /// Returns the requests in flight and those that wait, if the target has a maximum.
-    pub(crate) fn load(&self) -> Option<(usize, usize)> {
-        self.limit.as_ref().map(|limit| (limit.taken(), limit.waiting()))
+    /// Returns the requests in flight and those that wait.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (self.limit.taken(), self.limit.waiting())
     }
 
     /// Returns whether the target is avoided after failures.

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::subject::CountBy;
+use super::{kind::Unit, subject::CountBy};
 use crate::unverified::UnverifiedCredentials;
 
 /// How many requests a limit has allowed and rejected in this process. Returned by the `counts` of a
@@ -26,6 +26,22 @@ pub struct LimitCounts {
     /// without a route. Callers of one issuer without it share a counter. So do requests without a
     /// route. The first one is logged.
     pub without_value: u64,
+    /// The tokens of a budget. `None` for a limit of requests.
+    pub tokens: Option<BudgetTokens>,
+}
+
+/// How many tokens a budget has reserved and settled in this process, each times its weight.
+///
+/// The tokens of requests in flight are reserved, and neither charged nor refunded yet.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BudgetTokens {
+    /// Tokens that requests reserved when they passed: the estimate of the prompt and the output limit.
+    pub reserved: u64,
+    /// Tokens that ended requests have used. They may be more than those that were reserved.
+    pub charged: u64,
+    /// Reserved tokens that ended requests have not used.
+    pub refunded: u64,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +51,9 @@ pub(crate) struct LimitCounters {
     shadow_rejected: AtomicU64,
     without_identity: UnverifiedCredentials,
     without_value: AtomicU64,
+    reserved: AtomicU64,
+    charged: AtomicU64,
+    refunded: AtomicU64,
 }
 
 impl LimitCounters {
@@ -47,6 +66,17 @@ impl LimitCounters {
             (false, false) => &self.shadow_rejected,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Counts the tokens that a request has reserved.
+    pub(crate) fn count_reserved(&self, tokens: u64) {
+        self.reserved.fetch_add(tokens, Relaxed);
+    }
+
+    /// Counts the tokens of a request that has ended.
+    pub(crate) fn count_settled(&self, reserved: u64, used: u64) {
+        self.charged.fetch_add(used, Relaxed);
+        self.refunded.fetch_add(reserved.saturating_sub(used), Relaxed);
     }
 
     /// Counts a request with credentials that no layer has verified.
@@ -85,7 +115,12 @@ impl LimitCounters {
         let _ = (limit, by);
     }
 
-    pub(crate) fn read(&self, name: &Arc<str>) -> LimitCounts {
+    pub(crate) fn read(&self, name: &Arc<str>, unit: Unit) -> LimitCounts {
+        let tokens = (unit == Unit::Tokens).then(|| BudgetTokens {
+            reserved: self.reserved.load(Relaxed),
+            charged: self.charged.load(Relaxed),
+            refunded: self.refunded.load(Relaxed),
+        });
         LimitCounts {
             name: Arc::clone(name),
             allowed: self.allowed.load(Relaxed),
@@ -93,6 +128,7 @@ impl LimitCounters {
             shadow_rejected: self.shadow_rejected.load(Relaxed),
             without_identity: self.without_identity.requests(),
             without_value: self.without_value.load(Relaxed),
+            tokens,
         }
     }
 }

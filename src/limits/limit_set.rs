@@ -103,7 +103,7 @@ impl LimitSet {
     }
 
     pub(crate) fn counts(&self) -> Vec<LimitCounts> {
-        self.limits.iter().map(|limit| limit.counters.read(&limit.name)).collect()
+        self.limits.iter().map(|limit| limit.counters.read(&limit.name, self.unit)).collect()
     }
 
     /// Returns whether a request that passes may settle something later.

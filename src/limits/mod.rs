@@ -106,13 +106,13 @@ mod tests;
 mod tier;
 
 #[cfg(test)]
-pub(crate) use self::store::{FakeStore, PermitOutcome};
+pub(crate) use self::store::FakeStore;
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::store::{OutagePolicy, RedisCounts, RedisError, RedisStore};
 pub use self::{
     admin::{LimitError, LimitState},
-    counts::LimitCounts,
+    counts::{BudgetTokens, LimitCounts},
     headers::LimitHeaders,
     kind::{Allowance, Concurrency, Quota, Rate},
     limit::Limit,
@@ -120,12 +120,13 @@ pub use self::{
     subject::Subject,
 };
 pub(crate) use self::{
+    configured::ConfiguredLimit,
     headers::RateLimitHeaders,
     kind::{AllowanceKind, Unit},
     limit_set::LimitSet,
     release::Release,
     store::{
-        Decision, PermitRequest, PermitRequests, Settlement, StoreDecision, StoreFuture,
-        StoreUnavailable,
+        Decision, PermitOutcome, PermitRequest, PermitRequests, Settlement, StoreDecision,
+        StoreFuture, StoreUnavailable,
     },
 };

@@ -8,29 +8,34 @@ use metrics::{Counter, Histogram, SharedString};
 
 use super::{
     end::End,
+    kind::Kind,
     label::Label,
     register::{Registrar, Values},
     slots::Slots,
     table::Metric,
     tokens::TokenHandles,
 };
-use crate::{
-    context::{CacheOutcome, Usage},
-    record::operation_of_path,
-};
+use crate::context::{CacheOutcome, Usage};
 
 /// Ends of one route and model whose handles are kept. The others are looked up by the recorder.
 const MAX_ENDS: usize = 32;
 
-/// The metrics of one route and model. A series begins with its first value.
+/// The time with upstreams by the kind of operation. At most one of them has a name for a request.
+const UPSTREAM: [Metric; 3] =
+    [Metric::UpstreamDuration, Metric::EmbeddingsDuration, Metric::OperationDuration];
+
+/// The metrics of one kind of request, route and model. A series begins with its first value.
 #[derive(Debug)]
 pub(super) struct Cell {
+    kind: Kind,
     route: Arc<str>,
     model: Arc<str>,
     ends: Slots<End, EndHandles>,
     overhead: OnceLock<Histogram>,
     first_token: OnceLock<Histogram>,
     per_token: OnceLock<Histogram>,
+    first_chunk: OnceLock<Histogram>,
+    per_chunk: OnceLock<Histogram>,
     tokens: OnceLock<TokenHandles>,
     bytes: OnceLock<[Counter; 2]>,
     attempts: OnceLock<Counter>,
@@ -42,7 +47,7 @@ pub(super) struct Cell {
 struct EndHandles {
     requests: Counter,
     duration: Histogram,
-    upstream: OnceLock<Histogram>,
+    upstream: OnceLock<[Histogram; UPSTREAM.len()]>,
 }
 
 impl EndHandles {
@@ -56,14 +61,17 @@ impl EndHandles {
 }
 
 impl Cell {
-    pub(super) fn new(route: Arc<str>, model: Arc<str>) -> Self {
+    pub(super) fn new(kind: Kind, route: Arc<str>, model: Arc<str>) -> Self {
         Self {
+            kind,
             route,
             model,
             ends: Slots::new(MAX_ENDS),
             overhead: OnceLock::new(),
             first_token: OnceLock::new(),
             per_token: OnceLock::new(),
+            first_chunk: OnceLock::new(),
+            per_chunk: OnceLock::new(),
             tokens: OnceLock::new(),
             bytes: OnceLock::new(),
             attempts: OnceLock::new(),
@@ -85,8 +93,13 @@ impl Cell {
             handles.requests.increment(1);
             handles.duration.record(total);
             if let Some(upstream) = upstream {
-                let register = || registrar.histogram(Metric::UpstreamDuration, &values());
-                handles.upstream.get_or_init(register).record(upstream);
+                let register = || {
+                    let values = self.values().into_iter().chain(end.upstream_values());
+                    let values: Vec<_> = values.collect();
+                    UPSTREAM.map(|metric| registrar.histogram(metric, &values))
+                };
+                let histograms = handles.upstream.get_or_init(register);
+                histograms.iter().for_each(|histogram| histogram.record(upstream));
             }
         };
         let make = || (end, EndHandles::new(registrar, &values()));
@@ -109,6 +122,21 @@ impl Cell {
     pub(super) fn per_token(&self, registrar: &Registrar, seconds: f64) {
         let register = || registrar.histogram(Metric::TimePerOutputToken, &self.values());
         self.per_token.get_or_init(register).record(seconds);
+    }
+
+    pub(super) fn first_chunk(&self, registrar: &Registrar, time: Duration) {
+        let register = || registrar.histogram(Metric::TimeToFirstChunk, &self.values());
+        self.first_chunk.get_or_init(register).record(time);
+    }
+
+    pub(super) fn per_chunk(
+        &self,
+        registrar: &Registrar,
+        times: impl Iterator<Item = (f64, usize)>,
+    ) {
+        let register = || registrar.histogram(Metric::TimePerOutputChunk, &self.values());
+        let histogram = self.per_chunk.get_or_init(register);
+        times.for_each(|(seconds, chunks)| histogram.record_many(seconds, chunks));
     }
 
     pub(super) fn tokens(&self, registrar: &Registrar, usage: &Usage) {
@@ -151,13 +179,13 @@ impl Cell {
         counter.get_or_init(register).increment(1);
     }
 
-    fn values(&self) -> [(Label, SharedString); 3] {
-        // A route with a name of the program's own has none.
-        let operation = operation_of_path(&self.route).unwrap_or_default();
+    fn values(&self) -> [(Label, SharedString); 4] {
+        let Kind { operation, provider } = self.kind;
         [
             (Label::Route, SharedString::from_shared(Arc::clone(&self.route))),
             (Label::Model, SharedString::from_shared(Arc::clone(&self.model))),
             (Label::Operation, SharedString::const_str(operation)),
+            (Label::Provider, SharedString::const_str(provider)),
         ]
     }
 }

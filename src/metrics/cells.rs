@@ -3,10 +3,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{cell::Cell, slots::Slots};
+use super::{cell::Cell, kind::Kind, slots::Slots};
 
 /// Names of routes that have a label of their own. The program chooses them.
 const MAX_ROUTES: usize = 64;
+/// Kinds of requests of one route that have series of their own, on average.
+const MAX_KINDS: usize = 4;
 /// The longest name of a model that becomes a label, in bytes.
 const MAX_MODEL_BYTES: usize = 128;
 /// The label of names that have none of their own.
@@ -35,14 +37,16 @@ impl OtherModel {
     }
 }
 
-/// The metrics of each route and model. Their number is bounded.
+/// The metrics of each kind of request, route and model. Their number is bounded.
 ///
 /// Clients choose the names of models. A name gets a label with its first request that succeeds, so
 /// that made-up names which the upstream rejects take no label from served ones.
 #[derive(Debug)]
 pub(super) struct Cells {
-    of_models: Slots<(Arc<str>, Arc<str>), Cell>,
-    of_routes: Slots<Arc<str>, RouteCells>,
+    of_models: Slots<(Kind, Arc<str>, Arc<str>), Cell>,
+    // Boxed, because most slots are empty.
+    of_routes: Slots<(Kind, Arc<str>), Box<RouteCells>>,
+    routes: Slots<Arc<str>, Arc<str>>,
     other_routes: RouteCells,
     models: Slots<Arc<str>, Arc<str>>,
     hasher: RandomState,
@@ -51,17 +55,18 @@ pub(super) struct Cells {
 /// The metrics of a route for requests whose model is not known or has no label.
 #[derive(Debug)]
 struct RouteCells {
+    kind: Kind,
     name: Arc<str>,
     without_model: Cell,
     other_models: Cell,
 }
 
 impl RouteCells {
-    fn new(name: &str) -> Self {
-        let name: Arc<str> = name.into();
+    fn new(kind: Kind, name: Arc<str>) -> Self {
         Self {
-            without_model: Cell::new(Arc::clone(&name), Arc::default()),
-            other_models: Cell::new(Arc::clone(&name), OTHER.into()),
+            without_model: Cell::new(kind, Arc::clone(&name), Arc::default()),
+            other_models: Cell::new(kind, Arc::clone(&name), OTHER.into()),
+            kind,
             name,
         }
     }
@@ -71,8 +76,9 @@ impl Cells {
     pub(super) fn new(max_models: usize, known: &[Box<str>]) -> Self {
         let cells = Self {
             of_models: Slots::new(max_models.saturating_mul(2)),
-            of_routes: Slots::new(MAX_ROUTES),
-            other_routes: RouteCells::new(OTHER),
+            of_routes: Slots::new(MAX_ROUTES * MAX_KINDS),
+            routes: Slots::new(MAX_ROUTES),
+            other_routes: RouteCells::new(Kind::default(), OTHER.into()),
             models: Slots::new(max_models),
             hasher: RandomState::new(),
         };
@@ -89,26 +95,29 @@ impl Cells {
     /// Returns the metrics of a request. `succeeded` says that its model is proven to exist.
     pub(super) fn of(
         &self,
+        kind: Kind,
         route: &str,
         model: Option<&str>,
         succeeded: bool,
     ) -> (&Cell, Option<OtherModel>) {
         let Some(model) = model.filter(|model| !model.is_empty()) else {
-            return (&self.route(route).without_model, None);
+            return (&self.route(kind, route).without_model, None);
         };
-        if let Some(cell) = self.find(route, model) {
+        if let Some(cell) = self.find(kind, route, model) {
             return (cell, None);
         }
-        let route = self.route(route);
+        let route = self.route(kind, route);
         match self.add(route, model, succeeded) {
             Ok(cell) => (cell, None),
             Err(reason) => (&route.other_models, Some(reason)),
         }
     }
 
-    fn find(&self, route: &str, model: &str) -> Option<&Cell> {
-        let is = |(own, of): &(Arc<str>, Arc<str>)| **own == *route && **of == *model;
-        self.of_models.find(self.hasher.hash_one((route, model)), is)
+    fn find(&self, kind: Kind, route: &str, model: &str) -> Option<&Cell> {
+        let is = |(own_kind, own, of): &(Kind, Arc<str>, Arc<str>)| {
+            *own_kind == kind && **own == *route && **of == *model
+        };
+        self.of_models.find(self.hasher.hash_one((kind, route, model)), is)
     }
 
     fn add(&self, route: &RouteCells, model: &str, succeeded: bool) -> Result<&Cell, OtherModel> {
@@ -119,10 +128,12 @@ impl Cells {
             None if !succeeded => return Err(OtherModel::Unproven),
             None => self.add_model(model).ok_or(OtherModel::Full)?,
         };
-        let key = || (Arc::clone(&route.name), Arc::clone(model));
-        let make = || (key(), Cell::new(Arc::clone(&route.name), Arc::clone(model)));
-        let is = |own: &(Arc<str>, Arc<str>)| *own.0 == *route.name && *own.1 == **model;
-        let hash = self.hasher.hash_one((&*route.name, &**model));
+        let key = || (route.kind, Arc::clone(&route.name), Arc::clone(model));
+        let make = || (key(), Cell::new(route.kind, Arc::clone(&route.name), Arc::clone(model)));
+        let is = |(kind, own, of): &(Kind, Arc<str>, Arc<str>)| {
+            *kind == route.kind && *own == route.name && of == model
+        };
+        let hash = self.hasher.hash_one((route.kind, &*route.name, &**model));
         self.of_models.find_or_add(hash, is, make).ok_or(OtherModel::Full)
     }
 
@@ -134,11 +145,23 @@ impl Cells {
         self.models.find_or_add(self.hasher.hash_one(model), |own| **own == *model, make)
     }
 
-    fn route(&self, route: &str) -> &RouteCells {
-        let make = || (route.into(), RouteCells::new(route));
-        let hash = self.hasher.hash_one(route);
-        let cells = self.of_routes.find_or_add(hash, |own| **own == *route, make);
-        cells.unwrap_or(&self.other_routes)
+    fn route(&self, kind: Kind, route: &str) -> &RouteCells {
+        let is = |(own_kind, own): &(Kind, Arc<str>)| *own_kind == kind && **own == *route;
+        let hash = self.hasher.hash_one((kind, route));
+        if let Some(cells) = self.of_routes.find(hash, is) {
+            return cells;
+        }
+        let name = || {
+            let name: Arc<str> = route.into();
+            (Arc::clone(&name), name)
+        };
+        let name =
+            self.routes.find_or_add(self.hasher.hash_one(route), |own| **own == *route, name);
+        let cells = name.and_then(|name| {
+            let cells = || Box::new(RouteCells::new(kind, Arc::clone(name)));
+            self.of_routes.find_or_add(hash, is, || ((kind, Arc::clone(name)), cells()))
+        });
+        cells.map_or(&self.other_routes, |cells| cells)
     }
 }
 
@@ -151,7 +174,7 @@ mod tests {
     use super::*;
 
     fn other(cells: &Cells, route: &str, model: &str, succeeded: bool) -> Option<OtherModel> {
-        cells.of(route, Some(model), succeeded).1
+        cells.of(Kind::default(), route, Some(model), succeeded).1
     }
 
     #[test]
@@ -164,8 +187,8 @@ mod tests {
         // Known on every route.
         assert_eq!(other(&cells, "embeddings", "a", false), None);
         assert_eq!(other(&cells, "chat", "b", true), Some(OtherModel::Full));
-        assert_eq!(cells.of("chat", None, true).1, None);
-        assert_eq!(cells.of("chat", Some(""), true).1, None);
+        assert_eq!(cells.of(Kind::default(), "chat", None, true).1, None);
+        assert_eq!(cells.of(Kind::default(), "chat", Some(""), true).1, None);
     }
 
     #[test]
@@ -187,12 +210,14 @@ mod tests {
         let cells = Cells::new(5, &[]);
         for number in 0..1_000 {
             for route in 0..100 {
-                let _ = cells.of(&format!("r{route}"), Some(&format!("m{number}")), true);
+                let (route, model) = (format!("r{route}"), format!("m{number}"));
+                let _ = cells.of(Kind::default(), &route, Some(&model), true);
             }
         }
+        let find = |route| cells.find(Kind::default(), route, "m0");
         // Every pair of five models and two routes, and no more.
-        assert!(cells.find("r0", "m0").is_some() && cells.find("r10", "m0").is_none());
-        assert_eq!(&*cells.route("r99").name, OTHER);
+        assert!(find("r0").is_some() && find("r10").is_none());
+        assert_eq!(&*cells.route(Kind::default(), "r99").name, OTHER);
         assert_eq!(other(&cells, "r50", "m0", true), Some(OtherModel::Full));
     }
 }

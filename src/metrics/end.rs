@@ -1,7 +1,7 @@
 use metrics::SharedString;
 
 use super::label::Label;
-use crate::record::{Record, RequestOutcome};
+use crate::record::{ErrorType, Record, RequestOutcome};
 
 /// How a request ended, as the labels say it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -10,6 +10,8 @@ pub(super) struct End {
     status: u16,
     outcome: RequestOutcome,
     refusal: Option<&'static str>,
+    error: Option<ErrorType>,
+    upstream_error: Option<ErrorType>,
 }
 
 impl End {
@@ -18,6 +20,8 @@ impl End {
             status: record.status().map_or(0, |status| status.as_u16()),
             outcome: record.outcome(),
             refusal: record.refusal(),
+            error: record.error_type(),
+            upstream_error: record.upstream_error_type(),
         }
     }
 
@@ -26,14 +30,20 @@ impl End {
         matches!(self.outcome, RequestOutcome::Complete) && matches!(self.status, 200..=299)
     }
 
+    /// Returns the labels of the whole request.
     pub(super) fn values(&self) -> [(Label, SharedString); 4] {
         let text = SharedString::const_str;
         [
             (Label::Status, text(self.status_class())),
             (Label::Outcome, text(self.outcome.as_str())),
             (Label::Refusal, text(self.refusal.unwrap_or_default())),
-            (Label::ErrorType, self.error_type()),
+            error(self.error),
         ]
+    }
+
+    /// Returns the labels of its calls to upstreams.
+    pub(super) fn upstream_values(&self) -> [(Label, SharedString); 1] {
+        [error(self.upstream_error)]
     }
 
     const fn status_class(&self) -> &'static str {
@@ -47,16 +57,14 @@ impl End {
             _ => "other",
         }
     }
+}
 
-    /// Returns `error.type` of OpenTelemetry, which successful requests do not have.
-    fn error_type(&self) -> SharedString {
-        match (self.refusal, self.outcome) {
-            (Some(slug), _) => SharedString::const_str(slug),
-            (None, RequestOutcome::Complete) => match self.status {
-                400..=599 => SharedString::from_owned(self.status.to_string()),
-                _ => SharedString::const_str(""),
-            },
-            (None, outcome) => SharedString::const_str(outcome.as_str()),
-        }
-    }
+/// Returns `error.type` of OpenTelemetry, which a success does not have.
+fn error(error: Option<ErrorType>) -> (Label, SharedString) {
+    let text = match &error {
+        None => SharedString::const_str(""),
+        Some(ErrorType::Word(word)) => SharedString::const_str(word),
+        Some(status) => SharedString::from_owned(status.as_str().to_owned()),
+    };
+    (Label::ErrorType, text)
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{label::Label, names::Names};
+use super::{kind::Operations, label::Label, names::Names};
 
 /// One metric: its names, kind, unit, labels and meaning.
 ///
@@ -20,6 +20,7 @@ pub struct MetricInfo {
     unit: MetricUnit,
     labels: &'static [Label],
     open_telemetry_labels: &'static [Label],
+    operations: Operations,
     buckets: Option<&'static [f64]>,
     description: &'static str,
 }
@@ -124,6 +125,11 @@ impl MetricInfo {
     pub(super) const fn own_labels(&self, names: Names) -> &'static [Label] {
         if names.is_prometheus() { self.labels } else { self.open_telemetry_labels }
     }
+
+    /// Returns whether the metric is for requests of this operation.
+    pub(super) fn is_for(&self, operation: &str, names: Names) -> bool {
+        names != Names::OpenTelemetryLatest || self.operations.include(operation)
+    }
 }
 
 /// Rows of the table.
@@ -137,6 +143,7 @@ impl MetricInfo {
             unit,
             labels: &[],
             open_telemetry_labels: &[],
+            operations: Operations::All,
             buckets: None,
             description,
         }
@@ -182,6 +189,12 @@ impl MetricInfo {
     ) -> Self {
         [self.open_telemetry_1_41, self.open_telemetry_latest] = names;
         self.open_telemetry_labels = labels;
+        self
+    }
+
+    /// Limits the metric to these operations in the latest conventions of OpenTelemetry.
+    pub(super) const fn latest_for(mut self, operations: Operations) -> Self {
+        self.operations = operations;
         self
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum Label {
     Operation,
     /// `gen_ai.provider.name`.
     Provider,
+    /// The name of the gateway, for several of them in one process.
+    Gateway,
     /// `gen_ai.token.modality`. Always `unknown`, because no count names it.
     Modality,
     /// The kind of tokens.
@@ -31,7 +33,7 @@ pub(crate) enum Label {
     Mode,
     /// The layer that has the limit.
     Layer,
-    /// What the limit decided.
+    /// `allowed`, `rejected` or `shadow_rejected`.
     Decision,
     /// The name of a target or stage.
     Target,
@@ -62,6 +64,8 @@ impl Label {
             (Self::Operation, false) => "gen_ai.operation.name",
             (Self::Provider, true) => "provider",
             (Self::Provider, false) => "gen_ai.provider.name",
+            (Self::Gateway, true) => "gateway",
+            (Self::Gateway, false) => "tower_inference.gateway",
             (Self::Modality, true) => "modality",
             (Self::Modality, false) => "gen_ai.token.modality",
             (Self::TokenType, true) => "type",

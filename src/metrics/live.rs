@@ -24,7 +24,12 @@ impl Metrics {
         self.set_gauge(Metric::AuditLag, &[], records as f64);
     }
 
-    /// Sets the decisions of the limits of one layer so far, as
+    /// Sets how many records the audit trail has lost so far.
+    pub fn audit_lost(&self, records: u64) {
+        self.set_counter(Metric::AuditLost, &[], records);
+    }
+
+    /// Sets the decisions of the limits of one layer so far, and the tokens of budgets, as
     /// [`ThrottleLayer::counts`](crate::throttle::ThrottleLayer::counts) and
     /// [`TokenBudgetLayer::counts`](crate::token_budget::TokenBudgetLayer::counts) return them.
     #[cfg(feature = "throttle")]
@@ -42,6 +47,15 @@ impl Metrics {
                     (Label::Decision, SharedString::const_str(decision)),
                 ];
                 self.set_counter(Metric::LimitDecisions, &values, requests);
+            }
+            let Some(tokens) = limit.tokens else { continue };
+            for (metric, tokens) in [
+                (Metric::BudgetReserved, tokens.reserved),
+                (Metric::BudgetCharged, tokens.charged),
+                (Metric::BudgetRefunded, tokens.refunded),
+            ] {
+                let limit = (Label::Limit, SharedString::from_shared(limit.name.clone()));
+                self.set_counter(metric, &[limit], tokens);
             }
         }
     }

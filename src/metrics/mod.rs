@@ -50,6 +50,7 @@ mod cell;
 mod cells;
 mod end;
 mod info;
+mod kind;
 mod label;
 mod live;
 mod names;

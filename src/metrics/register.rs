@@ -18,7 +18,10 @@ const METADATA: Metadata<'_> =
 #[derive(Clone, Debug)]
 pub(super) struct Registrar {
     pub(super) names: Names,
+    /// The provider of requests whose own is not known.
     pub(super) provider: Cow<'static, str>,
+    /// The name of the gateway. Empty for the only one of the recorder.
+    pub(super) gateway: Cow<'static, str>,
 }
 
 /// The values of labels. One that is empty counts as absent.
@@ -54,19 +57,36 @@ impl Registrar {
         }
     }
 
-    /// Returns the name with the labels of the metric. `None` if the set of names lacks it.
+    /// Returns the name with the labels of the metric. `None` if the set of names lacks it for such a
+    /// request.
     ///
     /// All series of a metric of Prometheus have the same labels, and an empty one counts as absent
     /// there. OpenTelemetry leaves such a label out.
     fn key(&self, metric: Metric, values: Values<'_>) -> Option<Key> {
         let info = metric.info()?;
         let name = info.name(self.names)?;
-        let labels = info.own_labels(self.names).iter().filter_map(|label| {
-            let given = values.iter().find(|(own, _)| own == label);
+        let value_of = |label: Label| {
+            let given = values.iter().find(|(own, _)| *own == label);
+            given.map_or(SharedString::const_str(""), |(_, value)| value.clone())
+        };
+        let own = info.own_labels(self.names);
+        if !self.names.is_prometheus() && own.contains(&Label::Operation) {
+            // The conventions require it.
+            let operation = value_of(Label::Operation);
+            if operation.is_empty() || !info.is_for(&operation, self.names) {
+                return None;
+            }
+        }
+        let gateway = (!self.gateway.is_empty()).then_some(&Label::Gateway);
+        let labels = own.iter().chain(gateway).filter_map(|label| {
             let value = match label {
-                Label::Provider => SharedString::from(self.provider.clone()),
+                Label::Provider => {
+                    let own = value_of(*label);
+                    if own.is_empty() { SharedString::from(self.provider.clone()) } else { own }
+                }
+                Label::Gateway => SharedString::from(self.gateway.clone()),
                 Label::Modality => SharedString::const_str("unknown"),
-                _ => given.map_or(SharedString::const_str(""), |(_, value)| value.clone()),
+                _ => value_of(*label),
             };
             let shown = self.names.is_prometheus() || !value.is_empty();
             shown.then(|| metrics::Label::new(label.name(self.names), value))

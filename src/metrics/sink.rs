@@ -8,9 +8,11 @@ use std::{
 use metrics::{Counter, Gauge, SharedString};
 
 use super::{
+    cell::Cell,
     cells::{Cells, OTHER, OtherModel},
     end::End,
     info::MetricInfo,
+    kind::Kind,
     label::Label,
     names::Names,
     register::{Registrar, Values},
@@ -19,8 +21,8 @@ use super::{
     timing::{overhead, per_output_token},
 };
 use crate::{
-    context::AbandonReason,
-    record::{Needs, Record, RecordSink},
+    context::{AbandonReason, CacheOutcome},
+    record::{Needs, OTHER_PROVIDER, Record, RecordSink},
 };
 
 /// Names of limits and of targets that have a label of their own. The program chooses them.
@@ -65,7 +67,8 @@ impl Metrics {
         Self::of(Settings {
             registrar: Registrar {
                 names: Names::default(),
-                provider: Cow::Borrowed("huggingface"),
+                provider: Cow::Borrowed(OTHER_PROVIDER),
+                gateway: Cow::Borrowed(""),
             },
             max_models: 100,
             models: Vec::new(),
@@ -78,17 +81,26 @@ impl Metrics {
         self.set(|settings| settings.registrar.names = names)
     }
 
-    /// Sets `gen_ai.provider.name`, which the names of OpenTelemetry have as a label. Defaults to
-    /// `huggingface`.
+    /// Sets `gen_ai.provider.name` of requests whose [provider](Record::provider) is not known, and of
+    /// those that reached no upstream. The names of OpenTelemetry have it as a label. Defaults to `_OTHER`.
     #[must_use]
     pub fn provider(self, provider: impl Into<Cow<'static, str>>) -> Self {
         self.set(|settings| settings.registrar.provider = provider.into())
     }
 
+    /// Names the gateway in the label `gateway` of each series. By default there is no such label.
+    ///
+    /// Several gateways of one process share the recorder. Give each a `Metrics` with a name, or the
+    /// gauges and sums that one [publishes](crate::stack::Snapshot::publish) replace those of another.
+    #[must_use]
+    pub fn gateway(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.set(|settings| settings.registrar.gateway = name.into())
+    }
+
     /// Sets how many models have a label of their own. Defaults to 100.
     ///
-    /// Twice as many pairs of route and model have series of their own. The model of all others is
-    /// `other`.
+    /// Twice as many pairs of route and model have series of their own. With the names of OpenTelemetry the
+    /// operation and the provider are parts of such a pair. The model of all others is `other`.
     #[must_use]
     pub fn max_models(self, models: usize) -> Self {
         self.set(|settings| settings.max_models = models)
@@ -148,7 +160,9 @@ impl Default for Metrics {
 
 impl RecordSink for Metrics {
     fn needs(&self) -> Needs {
-        Needs::NONE
+        // The names of Prometheus have no metric of chunks.
+        let chunk_times = !self.shared.settings.registrar.names.is_prometheus();
+        Needs { chunk_times, ..Needs::NONE }
     }
 
     fn arrived(&self) {
@@ -160,24 +174,21 @@ impl RecordSink for Metrics {
         self.shared.in_flight().decrement(1.0);
         let end = End::of(record);
         let route = record.route().unwrap_or_default();
-        let (cell, other) = cells.of(route, record.model(), end.is_success());
+        let kind = if registrar.names.is_prometheus() { Kind::default() } else { Kind::of(record) };
+        let (cell, other) = cells.of(kind, route, record.model(), end.is_success());
         if let Some(reason) = other {
             self.shared.count_other_model(reason);
         }
         let (total, upstream) = (record.total(), record.upstream_time());
         cell.end(registrar, cells.hasher(), end, total, upstream);
-        cell.overhead(registrar, overhead(total, upstream));
-        cell.bytes(registrar, record.bytes_in(), record.bytes_out());
-        let usage = record.usage();
-        if let Some(usage) = &usage {
-            cell.tokens(registrar, usage);
+        // A follower waits for the upstream without an attempt of its own.
+        if record.cache() != Some(CacheOutcome::Collapsed) {
+            cell.overhead(registrar, overhead(total, upstream));
         }
-        if let Some(first) = record.first_token_after() {
-            cell.first_token(registrar, first);
-            let output = usage.and_then(|usage| usage.completion_tokens).unwrap_or_default();
-            if let Some(seconds) = per_output_token(total, first, output) {
-                cell.per_token(registrar, seconds);
-            }
+        cell.bytes(registrar, record.bytes_in(), record.bytes_out());
+        // The response of a hit or a follower is that of another request, which has counted it.
+        if !matches!(record.cache(), Some(CacheOutcome::Hit | CacheOutcome::Collapsed)) {
+            record_generation(registrar, cell, record);
         }
         if let Some(cache) = record.cache() {
             cell.cache(registrar, cache);
@@ -199,6 +210,25 @@ impl RecordSink for Metrics {
                 self.shared.count_limited(limit, mode);
             }
         }
+    }
+}
+
+/// Records what the upstream generated and how fast.
+fn record_generation(registrar: &Registrar, cell: &Cell, record: &Record<'_>) {
+    let usage = record.usage();
+    if let Some(usage) = &usage {
+        cell.tokens(registrar, usage);
+    }
+    if let Some(first) = record.first_token_after() {
+        cell.first_token(registrar, first);
+        let output = usage.and_then(|usage| usage.completion_tokens).unwrap_or_default();
+        if let Some(seconds) = per_output_token(record.total(), first, output) {
+            cell.per_token(registrar, seconds);
+        }
+    }
+    if let Some(first) = record.time_to_first_chunk() {
+        cell.first_chunk(registrar, first);
+        cell.per_chunk(registrar, record.chunk_times());
     }
 }
 

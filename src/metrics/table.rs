@@ -6,6 +6,7 @@ use super::{
         MetricInfo,
         MetricUnit::{Bytes, Count, Seconds},
     },
+    kind::Operations,
     label::Label::{
         self, CacheResult, Decision, ErrorType, Keys, Layer, Limit, Log, Modality, Mode, Model,
         Operation, Outcome, Provider, Reason, Refusal, Route, Status, Target, TokenType,
@@ -24,9 +25,13 @@ pub(crate) enum Metric {
     InFlight,
     RequestDuration,
     UpstreamDuration,
+    EmbeddingsDuration,
+    OperationDuration,
     OverheadDuration,
     TimeToFirstToken,
     TimePerOutputToken,
+    TimeToFirstChunk,
+    TimePerOutputChunk,
     Tokens,
     TokenUsage,
     InputTokens,
@@ -35,6 +40,7 @@ pub(crate) enum Metric {
     ReasoningTokens,
     OperationInputTokens,
     OperationOutputTokens,
+    EmbeddingsInputTokens,
     RequestBytes,
     ResponseBytes,
     Attempts,
@@ -67,7 +73,11 @@ pub(crate) enum Metric {
     CacheSavedTokens,
     CacheSavedTime,
     LimitDecisions,
+    BudgetReserved,
+    BudgetCharged,
+    BudgetRefunded,
     AuditLag,
+    AuditLost,
     LogDropped,
 }
 
@@ -109,12 +119,35 @@ impl MetricInfo {
         .open_telemetry(
             [Some("gen_ai.client.operation.duration"), Some("gen_ai.client.inference.duration")],
             &[Operation, Provider, Model, Route, ErrorType],
-        ),
+        )
+        .latest_for(Operations::Inference),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time that a request for embeddings spent with upstreams.",
+        )
+        .open_telemetry(
+            [None, Some("gen_ai.client.embeddings.duration")],
+            &[Operation, Provider, Model, Route, ErrorType],
+        )
+        .latest_for(Operations::Embeddings),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time that a request spent with upstreams which is neither for inference nor \
+             for embeddings, such as a ranking.",
+        )
+        .open_telemetry(
+            [None, Some("gen_ai.client.operation.duration")],
+            &[Operation, Provider, Model, Route, ErrorType],
+        )
+        .latest_for(Operations::Others),
         Self::histogram(
             Seconds,
             buckets::OVERHEAD,
             "Time of a request outside of upstreams: the whole less the time with \
-             upstreams. It includes waits for the bodies of clients.",
+             upstreams. It includes waits for the bodies of clients. Followers of shared \
+             calls are left out.",
         )
         .own("tower_inference_overhead_duration_seconds", "tower_inference.overhead.duration")
         .labelled(&[Route]),
@@ -122,7 +155,7 @@ impl MetricInfo {
             Seconds,
             buckets::TIME_TO_FIRST_TOKEN,
             "Time from the arrival of a request to the first token of a streamed \
-             response.",
+             response. Hits and followers are left out.",
         )
         .prometheus("tower_inference_time_to_first_token_seconds", &[Route, Model])
         .open_telemetry(
@@ -133,7 +166,8 @@ impl MetricInfo {
             Seconds,
             buckets::TIME_PER_OUTPUT_TOKEN,
             "Time for each output token after the first: (whole time - time to the \
-             first token) / (output tokens - 1). Streamed responses only.",
+             first token) / (output tokens - 1). Streamed responses only. Hits and \
+             followers are left out.",
         )
         .prometheus("tower_inference_time_per_output_token_seconds", &[Route, Model])
         .open_telemetry(
@@ -143,12 +177,41 @@ impl MetricInfo {
             ],
             GEN_AI,
         ),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time from the first attempt to the first chunk of a stream.",
+        )
+        .open_telemetry(
+            [
+                Some("gen_ai.client.operation.time_to_first_chunk"),
+                Some("gen_ai.client.inference.time_to_first_chunk"),
+            ],
+            GEN_AI,
+        )
+        .latest_for(Operations::Inference),
+        Self::histogram(
+            Seconds,
+            buckets::DURATION,
+            "Time between two chunks of a stream, for each chunk after the first. A chunk \
+             is a frame of the body.",
+        )
+        .open_telemetry(
+            [
+                Some("gen_ai.client.operation.time_per_output_chunk"),
+                Some("gen_ai.client.inference.time_per_output_chunk"),
+            ],
+            GEN_AI,
+        )
+        .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens as the upstream counts them. The types do not overlap: input \
-             without cached_input, output without reasoning_output.",
+             without cached_input, output without reasoning_output. Hits and followers \
+             spend none.",
         )
-        .prometheus("tower_inference_tokens_total", &[Route, Model, TokenType]),
+        .own("tower_inference_tokens_total", "tower_inference.tokens")
+        .labelled(&[Route, Model, TokenType]),
         Self::histogram(
             Count,
             buckets::TOKENS,
@@ -159,14 +222,18 @@ impl MetricInfo {
             [Some("gen_ai.client.token.usage"), None],
             &[Operation, Provider, Model, Route, TokenType],
         ),
-        Self::counter(Count, "Tokens of prompts, cached ones included.").open_telemetry(
-            [None, Some("gen_ai.client.inference.usage.input_tokens")],
-            &[Operation, Provider, Model, Route, Modality],
-        ),
-        Self::counter(Count, "Tokens of responses, reasoning included.").open_telemetry(
-            [None, Some("gen_ai.client.inference.usage.output_tokens")],
-            &[Operation, Provider, Model, Route, Modality],
-        ),
+        Self::counter(Count, "Tokens of prompts, cached ones included.")
+            .open_telemetry(
+                [None, Some("gen_ai.client.inference.usage.input_tokens")],
+                &[Operation, Provider, Model, Route, Modality],
+            )
+            .latest_for(Operations::Inference),
+        Self::counter(Count, "Tokens of responses, reasoning included.")
+            .open_telemetry(
+                [None, Some("gen_ai.client.inference.usage.output_tokens")],
+                &[Operation, Provider, Model, Route, Modality],
+            )
+            .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens of prompts that the upstream read from its own cache. They are \
@@ -178,7 +245,8 @@ impl MetricInfo {
                 Some("gen_ai.client.inference.usage.cache_read.input_tokens"),
             ],
             &[Operation, Provider, Model, Route, Modality],
-        ),
+        )
+        .latest_for(Operations::Inference),
         Self::counter(
             Count,
             "Tokens of responses that are reasoning. They are part of the output \
@@ -190,14 +258,17 @@ impl MetricInfo {
                 Some("gen_ai.client.inference.usage.reasoning.output_tokens"),
             ],
             &[Operation, Provider, Model, Route, Modality],
-        ),
+        )
+        .latest_for(Operations::Inference),
         Self::histogram(Count, buckets::TOKENS, "Tokens of the prompt of a request.")
-            .open_telemetry([None, Some("gen_ai.client.inference.operation.input_tokens")], GEN_AI),
+            .open_telemetry([None, Some("gen_ai.client.inference.operation.input_tokens")], GEN_AI)
+            .latest_for(Operations::Inference),
         Self::histogram(Count, buckets::TOKENS, "Tokens of the response of a request.")
-            .open_telemetry(
-                [None, Some("gen_ai.client.inference.operation.output_tokens")],
-                GEN_AI,
-            ),
+            .open_telemetry([None, Some("gen_ai.client.inference.operation.output_tokens")], GEN_AI)
+            .latest_for(Operations::Inference),
+        Self::histogram(Count, buckets::TOKENS, "Tokens of a request for embeddings.")
+            .open_telemetry([None, Some("gen_ai.client.embeddings.operation.input_tokens")], GEN_AI)
+            .latest_for(Operations::Embeddings),
         Self::counter(Bytes, "Bytes read of request bodies.")
             .own("tower_inference_request_bytes_total", "tower_inference.request.bytes")
             .labelled(&[Route]),
@@ -277,13 +348,13 @@ impl MetricInfo {
             "tower_inference_upstream_queued_requests",
             "tower_inference.upstream.queued_requests",
         ),
-        Self::gauge(Count, "Requests in flight at a target of the fallback that has a maximum.")
+        Self::gauge(Count, "Requests in flight at a target of the fallback.")
             .own(
                 "tower_inference_target_in_flight_requests",
                 "tower_inference.target.in_flight_requests",
             )
             .labelled(&[Target]),
-        Self::gauge(Count, "Requests that wait for a target of the fallback that has a maximum.")
+        Self::gauge(Count, "Requests that wait for a target of the fallback, if it has a maximum.")
             .own("tower_inference_target_queued_requests", "tower_inference.target.queued_requests")
             .labelled(&[Target]),
         Self::gauge(
@@ -325,8 +396,35 @@ impl MetricInfo {
         )
         .own("tower_inference_limit_decisions_total", "tower_inference.limit.decisions")
         .labelled(&[Layer, Limit, Decision]),
-        Self::gauge(Count, "Records that the audit trail has taken and not yet written.")
+        Self::counter(
+            Count,
+            "Tokens that requests reserved of a budget: the estimate of the prompt and the \
+             output limit, times their weight.",
+        )
+        .own(
+            "tower_inference_budget_reserved_tokens_total",
+            "tower_inference.budget.reserved_tokens",
+        )
+        .labelled(&[Limit]),
+        Self::counter(Count, "Tokens that ended requests used of a budget, times their weight.")
+            .own(
+                "tower_inference_budget_charged_tokens_total",
+                "tower_inference.budget.charged_tokens",
+            )
+            .labelled(&[Limit]),
+        Self::counter(
+            Count,
+            "Reserved tokens of a budget that ended requests did not use, times their weight.",
+        )
+        .own(
+            "tower_inference_budget_refunded_tokens_total",
+            "tower_inference.budget.refunded_tokens",
+        )
+        .labelled(&[Limit]),
+        Self::gauge(Count, "Records that the audit trail has taken and not yet made durable.")
             .own("tower_inference_audit_lag_records", "tower_inference.audit.lag"),
+        Self::counter(Count, "Records that the audit trail could not take.")
+            .own("tower_inference_audit_lost_records_total", "tower_inference.audit.lost_records"),
         Self::counter(Count, "Lines that a log lost because its writer was too slow or failed.")
             .own("tower_inference_log_dropped_lines_total", "tower_inference.log.dropped_lines")
             .labelled(&[Log]),

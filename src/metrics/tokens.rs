@@ -10,12 +10,12 @@ use crate::context::Usage;
 /// The metrics of tokens of one route and model. Those that a set of names lacks do nothing.
 #[derive(Debug)]
 pub(super) struct TokenHandles {
-    // Prometheus: the parts.
+    // The parts under names of this crate.
     uncached_input: Counter,
     cached_input: Counter,
     shown_output: Counter,
     reasoning_output: Counter,
-    // OpenTelemetry: names of their own for the parts of a whole.
+    // The names of OpenTelemetry, whose wholes include their parts.
     input: Counter,
     output: Counter,
     cached: Counter,
@@ -24,6 +24,7 @@ pub(super) struct TokenHandles {
     output_usage: Histogram,
     operation_input: Histogram,
     operation_output: Histogram,
+    embeddings_input: Histogram,
 }
 
 impl TokenHandles {
@@ -47,6 +48,7 @@ impl TokenHandles {
             output_usage: usage("output"),
             operation_input: registrar.histogram(Metric::OperationInputTokens, values),
             operation_output: registrar.histogram(Metric::OperationOutputTokens, values),
+            embeddings_input: registrar.histogram(Metric::EmbeddingsInputTokens, values),
         }
     }
 
@@ -63,6 +65,7 @@ impl TokenHandles {
             self.input.increment(input);
             self.input_usage.record(input as f64);
             self.operation_input.record(input as f64);
+            self.embeddings_input.record(input as f64);
         }
         if let Some(output) = usage.completion_tokens {
             self.shown_output.increment(output - reasoning);

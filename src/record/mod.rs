@@ -47,7 +47,9 @@
 mod added;
 mod body;
 mod capture;
+mod chunk_times;
 mod cut;
+mod error_type;
 mod gen_ai;
 mod needs;
 mod observation;
@@ -55,11 +57,10 @@ mod outcome;
 mod payload_digest;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod record;
+mod response_facts;
 mod sink;
 mod spans;
 
-#[cfg(feature = "metrics")]
-pub(crate) use self::gen_ai::operation_of_path;
 pub(crate) use self::{
     added::{added_members, added_values},
     body::longest_secret,
@@ -67,7 +68,7 @@ pub(crate) use self::{
     gen_ai::operation_of_request,
     observation::Observation,
     outcome::Ends,
-    spans::finish as finish_span,
+    spans::{finish as finish_span, open as open_span},
 };
 pub use self::{
     body::{Excerpt, RecordedBody},
@@ -78,3 +79,5 @@ pub use self::{
     record::Record,
     sink::RecordSink,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::{error_type::ErrorType, gen_ai::OTHER_PROVIDER};

@@ -16,6 +16,11 @@ pub struct Needs {
     pub prompt_digest: bool,
     /// Whether to hash the response body with SHA-256.
     pub completion_digest: bool,
+    /// Whether to keep the first and the last 2 KiB of the response body, for the id and the model of the
+    /// response and the reasons of its end.
+    pub response_facts: bool,
+    /// Whether to read the clock for each chunk of the response, for the times between chunks.
+    pub chunk_times: bool,
 }
 
 impl Default for Needs {
@@ -31,6 +36,8 @@ impl Needs {
         completion_bytes: 0,
         prompt_digest: false,
         completion_digest: false,
+        response_facts: false,
+        chunk_times: false,
     };
 
     /// Returns what serves both.
@@ -41,6 +48,8 @@ impl Needs {
             completion_bytes: self.completion_bytes.max(other.completion_bytes),
             prompt_digest: self.prompt_digest || other.prompt_digest,
             completion_digest: self.completion_digest || other.completion_digest,
+            response_facts: self.response_facts || other.response_facts,
+            chunk_times: self.chunk_times || other.chunk_times,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use http::{HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
 
-use super::capture::Capture;
+use super::{capture::Capture, chunk_times::ChunkTimes, response_facts::ResponseFacts};
 use crate::context::RequestContext;
 
 /// The facts of a request that the recording layer has seen so far.
@@ -29,6 +29,10 @@ pub(crate) struct Observation {
     pub(crate) first_byte_after: Option<Duration>,
     /// The first token of the response text, by the tap.
     pub(crate) first_token_after: Option<Duration>,
+    /// `None` unless a sink needs them.
+    pub(crate) response_facts: Option<Box<ResponseFacts>>,
+    /// `None` unless a sink needs them.
+    pub(crate) chunk_times: Option<Box<ChunkTimes>>,
     pub(crate) bytes_out: u64,
     /// Whether a sink of the layer needs the digest of the request body.
     pub(crate) digests_prompt: bool,

@@ -55,7 +55,7 @@ impl RequestOutcome {
     }
 }
 
-/// What decides the outcome of a request.
+/// The facts that the outcome follows from. Those of the context alone would miss a client that leaves.
 pub(crate) struct Ends<'a> {
     pub(crate) body: BodyEnd,
     pub(crate) panicked: bool,

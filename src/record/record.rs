@@ -8,8 +8,12 @@ use std::{
 use http::{StatusCode, Version};
 
 use super::{
-    body::RecordedBody, cut::cut, gen_ai::operation_of_request, observation::Observation,
-    outcome::RequestOutcome, payload_digest::PayloadDigest,
+    body::RecordedBody,
+    cut::cut,
+    gen_ai::{operation_of_request, provider_of_origin},
+    observation::Observation,
+    outcome::RequestOutcome,
+    payload_digest::PayloadDigest,
 };
 use crate::{
     context::{AddedValue, Attempt, Attempts, CacheOutcome, Decisions, StreamEnd, Usage},
@@ -105,7 +109,8 @@ impl Record<'_> {
     /// Returns the path without the query. It is empty for `CONNECT`.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.observation.path.as_ref().map_or("", |path| self.text_to(path.path(), MAX_PATH_BYTES))
+        let path = self.observation.path.as_ref();
+        path.map_or("", |path| recorded(self.scrubbers, path.path(), MAX_PATH_BYTES))
     }
 
     /// Returns the HTTP version such as `1.1` or `2`.
@@ -138,6 +143,16 @@ impl Record<'_> {
     pub fn operation(&self) -> Option<&'static str> {
         let path = self.observation.path.as_ref()?.path();
         operation_of_request(&self.observation.method, path)
+    }
+
+    /// Returns the provider of the last upstream, as OpenTelemetry names it in `gen_ai.provider.name`:
+    /// that of the profile of its stage, or else the one whose host is well known, or else `_OTHER`.
+    ///
+    /// `None` for a request that was sent to no upstream.
+    #[must_use]
+    pub fn provider(&self) -> Option<&'static str> {
+        let of_stage = self.attempts.iter().last().and_then(|attempt| attempt.provider);
+        of_stage.or_else(|| self.observation.context.upstream().map(provider_of_origin))
     }
 
     /// Returns the address of the client. `None` unless the layer [reads it].
@@ -253,6 +268,49 @@ impl Record<'_> {
         self.observation.first_token_after
     }
 
+    /// Returns the time from the first attempt to the first chunk of a stream: to its first token, or
+    /// to its first byte if no token is known. `None` for a response that is no stream.
+    #[must_use]
+    pub fn time_to_first_chunk(&self) -> Option<Duration> {
+        let _of_a_stream = self.stream_end()?;
+        let sent = match self.attempts.iter().next() {
+            Some(first) => first.started_after?,
+            // Attempts that the program has counted.
+            None if self.attempts() > 0 => Duration::ZERO,
+            None => return None,
+        };
+        let arrived = self.first_token_after().or_else(|| self.first_byte_after())?;
+        Some(arrived.saturating_sub(sent))
+    }
+
+    /// Returns the times between the frames of the response body, in the classes of a histogram whose bounds
+    /// are 0.01·2ⁿ seconds up to 81.92: the mean in seconds and the number of each class that has some.
+    ///
+    /// Empty unless a sink [needs them](super::Needs::chunk_times).
+    pub fn chunk_times(&self) -> impl Iterator<Item = (f64, usize)> {
+        self.observation.chunk_times.iter().flat_map(|times| times.classes())
+    }
+
+    /// Returns the id that the upstream gave the completion. `None` unless a sink
+    /// [needs it](super::Needs::response_facts).
+    #[must_use]
+    pub fn response_id(&self) -> Option<&str> {
+        self.observation.response_facts.as_ref()?.id().map(|id| self.text(id))
+    }
+
+    /// Returns the model that generated the response, as the upstream names it. `None` unless a sink
+    /// [needs it](super::Needs::response_facts).
+    #[must_use]
+    pub fn response_model(&self) -> Option<&str> {
+        self.observation.response_facts.as_ref()?.model().map(|model| self.text(model))
+    }
+
+    /// Returns why the model stopped, in the words of the upstream, each word once. A word that this crate
+    /// does not know is `_OTHER`. Empty unless a sink [needs it](super::Needs::response_facts).
+    pub fn finish_reasons(&self) -> impl Iterator<Item = &'static str> {
+        self.observation.response_facts.iter().flat_map(|facts| facts.finish_reasons())
+    }
+
     /// Returns the time that the request spent with upstreams, all attempts together: from each
     /// request to the end of its response or to its failure.
     #[must_use]
@@ -362,18 +420,22 @@ impl Record<'_> {
 
     /// Returns the recorded part of a text.
     pub(crate) fn text<'t>(&self, text: &'t str) -> &'t str {
-        self.text_to(text, MAX_TEXT_BYTES)
+        recorded_text(self.scrubbers, text)
     }
+}
 
-    /// Returns the recorded part of `text`. The search covers all of it because a cut secret is still a
-    /// secret.
-    fn text_to<'t>(&self, text: &'t str, longest: usize) -> &'t str {
-        let mut scrubbers = self.scrubbers.iter();
-        if scrubbers.any(|scrubber| scrubber.is_in(text.as_bytes())) {
-            return REDACTED;
-        }
-        cut(text, longest)
+/// Returns the recorded part of a text.
+pub(crate) fn recorded_text<'t>(scrubbers: &[Scrubber], text: &'t str) -> &'t str {
+    recorded(scrubbers, text, MAX_TEXT_BYTES)
+}
+
+/// Returns the recorded part of `text`. The search covers all of it because a cut secret is still a
+/// secret.
+fn recorded<'t>(scrubbers: &[Scrubber], text: &'t str, longest: usize) -> &'t str {
+    if scrubbers.iter().any(|scrubber| scrubber.is_in(text.as_bytes())) {
+        return REDACTED;
     }
+    cut(text, longest)
 }
 
 impl Record<'_> {

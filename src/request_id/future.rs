@@ -27,7 +27,7 @@ pin_project! {
     }
 }
 
-/// What few responses need. Boxed, because the future is moved with each request.
+/// Boxed, because few responses need it and the future is moved with each request.
 #[derive(Debug)]
 struct Extras {
     /// For the span. `None` when nobody listens.
@@ -66,11 +66,12 @@ where
         let inner = this.inner.project();
         let _entered = inner.span.enter();
         let Some(future) = inner.inner.as_pin_mut() else { return Poll::Pending };
-        let mut response = ready!(future.poll(cx))?;
+        let result = ready!(future.poll(cx));
         let extras = this.extras.take();
         if let Some(context) = extras.as_ref().and_then(|extras| extras.context.as_ref()) {
-            span::respond(inner.span, context, response.status());
+            span::end(inner.span, context, result.as_ref().ok().map(Response::status));
         }
+        let mut response = result?;
         if let Some(id) = this.id.take() {
             let headers = response.headers_mut();
             if extras.is_some_and(|extras| extras.amzn) {

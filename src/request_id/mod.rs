@@ -79,11 +79,11 @@
 //! | `trace_id` | the trace, if there is one |
 //! | `otel.kind` | `server` |
 //! | `otel.name` | the method, and the route if a layer outside has set it |
-//! | `otel.status_code` | `ERROR` for a status of 5xx |
+//! | `otel.status_code` | `ERROR` for a status of 5xx and for a failure without a response |
 //! | `http.request.method` | the method; `_OTHER` for one that RFC 9110 and RFC 5789 do not define |
 //! | `http.route` | the name of the route, if the program gave one |
 //! | `http.response.status_code` | the status |
-//! | `error.type` | a status of 5xx |
+//! | `error.type` | a status of 5xx; `_OTHER` for a failure without a response |
 //!
 //! The path is not among them, because each line of a log shows the fields of its span, and a path may
 //! hold secrets. [`AccessLogLayer::spans`](crate::access_log::AccessLogLayer::spans) adds the spans of

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use http::{Method, Request, StatusCode};
+use http::{Request, StatusCode};
 use tracing::{Span, field::Empty};
 
-use crate::context::{RequestContext, TraceId};
+use crate::context::{RequestContext, TraceId, method_name};
 
 /// The span that everything inside of the layer runs in.
 ///
@@ -42,32 +42,21 @@ impl fmt::Display for SpanName<'_> {
     }
 }
 
-/// Records the head of the response.
-pub(super) fn respond(span: &Span, context: &RequestContext, status: StatusCode) {
+/// Records the head of the response, or that the service has failed without one.
+pub(super) fn end(span: &Span, context: &RequestContext, status: Option<StatusCode>) {
     if let Some(route) = context.route() {
         span.record("http.route", route);
     }
+    let Some(status) = status else {
+        span.record("error.type", "_OTHER");
+        span.record("otel.status_code", "ERROR");
+        return;
+    };
     // `tracing-opentelemetry` exports a `u64` as a text.
     span.record("http.response.status_code", i64::from(status.as_u16()));
     // A status of 4xx is the client's fault, so the span of a server is not in error.
     if status.is_server_error() {
         span.record("error.type", status.as_str());
         span.record("otel.status_code", "ERROR");
-    }
-}
-
-/// Returns a method as the conventions name it. Others are one name, because clients choose them.
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::CONNECT => "CONNECT",
-        Method::DELETE => "DELETE",
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::TRACE => "TRACE",
-        _ => "_OTHER",
     }
 }

@@ -72,12 +72,26 @@ pub(super) fn propagate(
     };
     set(headers, inbound, accepted);
     propagator.extract(span, headers, is_trusted);
+    // What the propagator does not write must not go on as it came: the upstream would be beside this
+    // gateway in the trace of the client.
+    headers.remove(TRACEPARENT);
+    let state = headers.remove(TRACESTATE);
     propagator.inject(span, headers);
-    if let Some(trace) = headers.get(TRACEPARENT).and_then(TraceContext::from_traceparent) {
-        context.set_propagator(Arc::clone(propagator));
-        span.record("trace_id", trace.trace_id().as_str());
-        note(accepted, trace, context);
+    let written = headers.get(TRACEPARENT).and_then(TraceContext::from_traceparent);
+    let goes_on = match (&written, accepted) {
+        (Some(written), Accepted::Continued { trace, .. }) => {
+            written.trace_id() == trace.trace_id()
+        }
+        (Some(_), _) => false,
+        (None, _) => true,
+    };
+    if goes_on && let Some(state) = state {
+        headers.entry(TRACESTATE).or_insert(state);
     }
+    let Some(trace) = written else { return write(accepted, headers, context) };
+    context.set_propagator(Arc::clone(propagator));
+    span.record("trace_id", trace.trace_id().as_str());
+    note(accepted, trace, context);
 }
 
 /// Records a trace whose parent is the span of the gateway.

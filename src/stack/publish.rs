@@ -87,10 +87,8 @@ impl Snapshot {
     fn publish_targets(&self, metrics: &Metrics) {
         for target in self.targets() {
             let values = [(Label::Target, SharedString::from_shared(target.name.clone()))];
-            if let (Some(in_flight), Some(queued)) = (target.in_flight, target.queued) {
-                metrics.set_gauge(TargetInFlight, &values, in_flight as f64);
-                metrics.set_gauge(TargetQueued, &values, queued as f64);
-            }
+            metrics.set_gauge(TargetInFlight, &values, target.in_flight as f64);
+            metrics.set_gauge(TargetQueued, &values, target.queued as f64);
             metrics.set_gauge(TargetCoolingDown, &values, flag(target.is_cooling_down));
         }
     }

@@ -350,7 +350,7 @@ impl StateSlot for slot::Optional<crate::fallback::FallbackLayer> {
     fn read_into(&self, _slot: &'static str, snapshot: &mut Snapshot) {
         for target in self.0.iter().flat_map(|layer| layer.targets()) {
             snapshot.add_tokens(target.stage());
-            let (in_flight, queued) = target.load().unzip();
+            let (in_flight, queued) = target.load();
             let is_cooling_down = target.cools_down();
             let name = target.shared_name().clone();
             snapshot.targets.push(TargetState { name, in_flight, queued, is_cooling_down });

@@ -37,10 +37,10 @@ pub struct TokenState {
 pub struct TargetState {
     /// The name of the target.
     pub name: Arc<str>,
-    /// Requests in flight. `None` without a maximum, because they are not counted then.
-    pub in_flight: Option<usize>,
-    /// Requests that wait. `None` without a maximum.
-    pub queued: Option<usize>,
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Requests that wait. None does without a maximum.
+    pub queued: usize,
     /// Whether the target is avoided after failures.
     pub is_cooling_down: bool,
 }

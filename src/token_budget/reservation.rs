@@ -11,7 +11,10 @@ use crate::{
     body::{BodyEnd, Watch},
     context::{Attempt, Layer, RequestContext, StreamEnd, Usage},
     generation::is_event_stream,
-    limits::{AllowanceKind, Decision, PermitRequests, Release, Settlement, StoreUnavailable},
+    limits::{
+        AllowanceKind, ConfiguredLimit, Decision, PermitOutcome, PermitRequest, PermitRequests,
+        Release, Settlement, StoreUnavailable,
+    },
     rejection::{Refusal, Rejection},
     tap::Tap,
 };
@@ -43,6 +46,10 @@ impl ReservationRequest {
         let release = Release::new(&settings.limits, &permit_requests, &decision);
         context.forget_response();
         context.pass(Layer::TokenBudget);
+        let reserved = weight.cost(&estimate);
+        for (limit, request, _) in taken(&settings, &permit_requests, &decision, reserved) {
+            limit.counters.count_reserved(request.cost);
+        }
         Ok(Reservation(Some(Box::new(OpenReservation {
             settings,
             permit_requests,
@@ -73,6 +80,26 @@ fn with_estimate(rejection: Rejection, estimate: Estimate) -> Rejection {
         rejection.detail()
     );
     rejection.with_detail(detail)
+}
+
+/// Returns the limits that have taken the reserved tokens.
+///
+/// A limit in shadow that does not allow the request has taken nothing. A limit of failures counts no
+/// tokens.
+fn taken<'a>(
+    settings: &'a Settings,
+    requests: &'a [PermitRequest],
+    decision: &'a Decision,
+    reserved: u64,
+) -> impl Iterator<Item = (&'a ConfiguredLimit, &'a PermitRequest, &'a PermitOutcome)> {
+    let decided = requests.iter().zip(&decision.outcomes);
+    let all = settings.limits.limits().iter().zip(decided);
+    let takes = move |request: &PermitRequest, outcome: &PermitOutcome| {
+        let is_concurrency = matches!(request.allowance.0, AllowanceKind::Concurrency(_));
+        outcome.allows && request.cost == reserved && !is_concurrency
+    };
+    all.filter(move |(_, (request, outcome))| takes(request, outcome))
+        .map(|(limit, (request, outcome))| (limit, request, outcome))
 }
 
 /// The reserved tokens of a request. They are settled once: at the end of the response or on drop.
@@ -160,6 +187,10 @@ impl OpenReservation {
         let (prompt, output) = self.used();
         let used = self.weight.of(prompt, output);
         let reserved = self.weight.cost(&self.estimate);
+        for (limit, _, _) in taken(&self.settings, &self.permit_requests, &self.decision, reserved)
+        {
+            limit.counters.count_settled(reserved, used);
+        }
         let permits = if used >= reserved {
             i64::try_from(used.saturating_sub(reserved)).unwrap_or(i64::MAX)
         } else {
@@ -169,21 +200,16 @@ impl OpenReservation {
             return;
         }
         let mut settlements = SmallVec::<[Settlement; 4]>::new();
-        for (request, outcome) in self.permit_requests.iter().zip(&self.decision.outcomes) {
-            // A limit in shadow that does not allow the request has taken nothing. A limit of
-            // failures counts no tokens.
-            if outcome.allows
-                && request.cost == reserved
-                && !matches!(request.allowance.0, AllowanceKind::Concurrency(_))
-            {
-                settlements.push(Settlement {
-                    key: request.key,
-                    overflow: request.overflow,
-                    allowance: request.allowance,
-                    window: outcome.window,
-                    permits,
-                });
-            }
+        for (_, request, outcome) in
+            taken(&self.settings, &self.permit_requests, &self.decision, reserved)
+        {
+            settlements.push(Settlement {
+                key: request.key,
+                overflow: request.overflow,
+                allowance: request.allowance,
+                window: outcome.window,
+                permits,
+            });
         }
         self.settings.limits.store().backend().settle(&settlements);
     }

@@ -223,6 +223,7 @@ def test_promtool_accepts_rules_configuration_and_exposition(scraped):
     _, pages = scraped
     assert "SUCCESS" in promtool("check", "rules", FOLDER / "alerts.yml")
     assert "SUCCESS" in promtool("check", "config", FOLDER / "prometheus.yml")
+    assert "SUCCESS" in promtool("test", "rules", FOLDER / "alerts_test.yml")
     for page in pages:
         response = httpx.get(page, trust_env=False)
         assert response.headers["content-type"].startswith("text/plain; version=0.0.4")

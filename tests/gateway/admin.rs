@@ -1,11 +1,14 @@
 //! The listener for operators.
 
+use std::process::Command;
+
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 
 use crate::{
     client::{CHAT, get, post, send},
     process::{Gateway, run},
+    stub::Folder,
 };
 
 #[tokio::test]
@@ -71,4 +74,26 @@ async fn requests_are_counted_without_a_log() {
             break;
         }
     }
+}
+
+/// An alert reads them.
+#[tokio::test]
+async fn the_state_of_the_audit_trail_is_shown() {
+    if !crate::program::is_there("openssl") {
+        return;
+    }
+    let folder = Folder::new("admin-audit");
+    let (trail, key) = (folder.path("audit.jsonl"), folder.path("audit.key"));
+    let mut made = Command::new("openssl");
+    made.args(["genpkey", "-algorithm", "ed25519", "-out", &key]);
+    assert!(made.status().unwrap().success());
+    let flags = ["--admin", "127.0.0.1:0", "--audit", &trail, "--audit-key", &key];
+    let (mut gateway, _banner) = Gateway::demo(flags).await;
+    let line = gateway.said("metrics on http://").await;
+    let address = line.trim_start_matches("metrics on http://").trim_end_matches("/metrics");
+    let response = send(address.parse().unwrap(), get("/metrics")).await;
+    let page = response.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains("\ntower_inference_audit_lag_records 0"), "{page}");
+    assert!(page.contains("\ntower_inference_audit_lost_records_total 0"), "{page}");
 }

@@ -73,6 +73,11 @@ fn faults(query: &str) -> Vec<String> {
         "and",
         "on",
         "__rate_interval",
+        "or",
+        "unless",
+        "offset",
+        "absent",
+        "vector",
     ];
     let words = words(query);
     let (named, others): (Vec<_>, Vec<_>) =

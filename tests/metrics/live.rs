@@ -166,6 +166,13 @@ fn decisions_of_limits_and_savings_of_the_cache_are_sums() {
     assert!(decided("throttle", "trial", "shadow_rejected") >= 2.0);
     // Hits spend no tokens.
     assert_eq!(decided("token_budget", "tokens", "allowed"), 1.0);
+    let budget = |name: &str| {
+        now.value(&format!("tower_inference_budget_{name}_tokens_total{{limit=\"tokens\"}}"))
+    };
+    let (reserved, charged, refunded) = (budget("reserved"), budget("charged"), budget("refunded"));
+    // The prompt was estimated at one token, and the upstream counts nine.
+    assert_eq!((charged, refunded), (12.0, 0.0));
+    assert!((10.0..12.0).contains(&reserved), "{reserved}");
     // The same fact from the records.
     assert_eq!(
         now.value(r#"tower_inference_limited_requests_total{limit="all",mode="enforced"}"#),
@@ -199,7 +206,7 @@ async fn requests_at_a_target_are_shown() {
     let Ok(open) = service.oneshot(request.unwrap()).await;
     let now = scraped(&stack.snapshot());
     assert_eq!(now.value(r#"tower_inference_target_in_flight_requests{target="a"}"#), 1.0);
-    assert_eq!(now.sum("tower_inference_target_in_flight_requests", &[r#"target="b""#]), 0.0);
+    assert_eq!(now.value(r#"tower_inference_target_in_flight_requests{target="b"}"#), 0.0);
     assert_eq!(now.value("tower_inference_upstream_in_flight_requests"), 1.0);
     drop(open);
 }
@@ -216,4 +223,50 @@ fn lost_lines_of_a_log_are_shown() {
     let lost =
         Scrape::of(&recorder).value(r#"tower_inference_log_dropped_lines_total{log="access_log"}"#);
     assert_eq!(lost, 1.0);
+}
+
+/// Tokens in flight are reserved and neither charged nor refunded.
+#[test]
+fn tokens_of_a_budget_are_settled_at_the_end() {
+    let metrics = Metrics::new();
+    let recorder = recorder(&metrics);
+    let usage = r#"{"choices":[{"text":"a","finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":4,"total_tokens":5}}"#;
+    let body: Value = serde_json::from_str(usage).unwrap();
+    let budget = TokenBudgetLayer::new(Limit::global(Rate::per_day(100_000)).name("enforced"))
+        .limit(Limit::global(Rate::per_day(1)).name("trial").shadow());
+    let stack = Stack::new().token_budget(budget).upstream(UpstreamLayer::new());
+    with(&recorder, async {
+        let service = stack.layer(TestUpstream::new(TestResponse::json(body)));
+        let send = || {
+            let request = Request::post("/v1/completions")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from_static(
+                    br#"{"model":"m","prompt":"a","max_tokens":9}"#,
+                )));
+            service.clone().oneshot(request.unwrap())
+        };
+        let published = || {
+            stack.snapshot().publish(&metrics);
+            let now = Scrape::of(&recorder);
+            ["reserved", "charged", "refunded"].map(|name| {
+                now.value(&format!(
+                    "tower_inference_budget_{name}_tokens_total{{limit=\"enforced\"}}"
+                ))
+            })
+        };
+        let Ok(open) = send().await;
+        let [reserved, charged, refunded] = published();
+        assert!(reserved > 9.0, "{reserved}");
+        assert_eq!((charged, refunded), (0.0, 0.0));
+        let _ended = open.into_body().collect().await;
+        assert_eq!(published(), [reserved, 5.0, reserved - 5.0]);
+        // A client that leaves before the end is charged for what has come, and the sums agree.
+        let Ok(left) = send().await;
+        drop(left);
+        let [again, charged, refunded] = published();
+        assert_eq!((again, charged + refunded), (2.0 * reserved, 2.0 * reserved));
+        let trial = Scrape::of(&recorder)
+            .value("tower_inference_budget_reserved_tokens_total{limit=\"trial\"}");
+        assert_eq!(trial, 0.0, "a limit in shadow takes nothing beyond its capacity");
+    });
 }

@@ -1,10 +1,12 @@
 //! `Metrics`: names, labels, sums and the number of series, through layers and stacks.
 
 mod cardinality;
+mod conventions;
 mod dashboard;
 mod live;
 mod names;
 mod page;
+mod shared;
 mod sums;
 
 use std::{collections::BTreeMap, convert::Infallible, future::Future};
@@ -85,6 +87,8 @@ impl Scrape {
 /// What a scripted handler leaves for the record.
 #[derive(Clone, Debug, Default)]
 pub struct Script {
+    /// Empty for that of a chat.
+    pub path: &'static str,
     pub route: Option<&'static str>,
     pub model: Option<String>,
     pub status: u16,
@@ -95,7 +99,14 @@ pub struct Script {
 impl Script {
     pub fn ok(route: &'static str, model: &str) -> Self {
         let model = Some(model.to_owned());
-        Self { route: Some(route), model, status: 200, body: "hello", outcome: Outcome::default() }
+        Self {
+            path: "",
+            route: Some(route),
+            model,
+            status: 200,
+            body: "hello",
+            outcome: Outcome::default(),
+        }
     }
 }
 
@@ -121,12 +132,15 @@ pub fn scripted(
 }
 
 pub fn request(script: Script) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::default());
+    let path = if script.path.is_empty() { "/v1/chat/completions" } else { script.path };
+    let mut request = Request::post(path).body(Full::default()).unwrap();
     request.extensions_mut().insert(script);
     request
 }
 
 /// Runs these requests to their ends and scrapes.
+///
+/// The route is that of the program, and the path tells the operation.
 pub fn scrape(metrics: Metrics, scripts: impl IntoIterator<Item = Script>) -> Scrape {
     let recorder = recorder(&metrics);
     with(&recorder, async {

@@ -35,6 +35,12 @@ fn names_follow_the_rules_of_prometheus() {
 fn names_below_gen_ai_are_those_of_open_telemetry() {
     let known: BTreeSet<&str> = BTreeSet::from([
         "gen_ai.client.operation.duration",
+        "gen_ai.client.operation.time_to_first_chunk",
+        "gen_ai.client.operation.time_per_output_chunk",
+        "gen_ai.client.inference.time_to_first_chunk",
+        "gen_ai.client.inference.time_per_output_chunk",
+        "gen_ai.client.embeddings.duration",
+        "gen_ai.client.embeddings.operation.input_tokens",
         "gen_ai.client.token.usage",
         "gen_ai.server.request.duration",
         "gen_ai.server.time_to_first_token",
@@ -85,8 +91,8 @@ fn each_histogram_has_buckets_that_grow() {
     }
     let named = |names| Metrics::new().names(names).buckets().count();
     assert_eq!(named(Names::Prometheus), 5);
-    assert_eq!(named(Names::OpenTelemetry1_41), 6);
-    assert_eq!(named(Names::OpenTelemetryLatest), 7);
+    assert_eq!(named(Names::OpenTelemetry1_41), 8);
+    assert_eq!(named(Names::OpenTelemetryLatest), 12);
 }
 
 /// 0.01·2ⁿ and 4ⁿ.

@@ -43,7 +43,9 @@ impl Sums {
         self.abandoned +=
             record.attempt_list().filter(|attempt| attempt.abandoned.is_some()).count() as u64;
         self.fallbacks += u64::from(record.fell_back());
-        let usage = record.usage().unwrap_or_default();
+        // The tokens of a hit and a follower are those of another request.
+        let is_own = !matches!(record.cache(), Some(CacheOutcome::Hit | CacheOutcome::Collapsed));
+        let usage = record.usage().filter(|_| is_own).unwrap_or_default();
         let input = usage.prompt_tokens.unwrap_or_default();
         self.tokens += input + usage.completion_tokens.unwrap_or_default();
         self.cached += usage.cached_tokens.unwrap_or_default().min(input);
@@ -94,7 +96,7 @@ fn scripts() -> impl Strategy<Value = (Script, bool)> {
     let body = prop::sample::select(vec!["", "hello"]);
     (route, model, status, body, outcomes(), any::<bool>()).prop_map(
         |(route, model, status, body, outcome, leaves)| {
-            (Script { route, model, status, body, outcome }, leaves)
+            (Script { path: "", route, model, status, body, outcome }, leaves)
         },
     )
 }

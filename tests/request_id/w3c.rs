@@ -1,6 +1,8 @@
 //! W3C Trace Context, rule by rule. The vectors are our own, in the order of the specification.
 
-use tower_inference::context::TraceContext;
+use http::HeaderMap;
+use tower_inference::context::{Propagator, TraceContext};
+use tracing::Span;
 
 use super::*;
 
@@ -334,5 +336,50 @@ proptest! {
             let again = state(&trusting(), &[sent]);
             prop_assert_eq!(&again[0], sent);
         }
+    }
+}
+
+/// Writes this `traceparent`, or nothing.
+struct Writes(Option<&'static str>);
+
+impl Propagator for Writes {
+    fn extract(&self, _span: &Span, _headers: &HeaderMap, _is_trusted: bool) {}
+
+    fn inject(&self, _span: &Span, headers: &mut HeaderMap) {
+        if let Some(traceparent) = self.0 {
+            headers.insert("traceparent", HeaderValue::from_static(traceparent));
+        }
+    }
+}
+
+/// An exporter that is not installed writes nothing. The upstream would be a sibling of this gateway.
+#[test]
+fn a_propagator_that_writes_nothing_leaves_no_trace_of_the_client() {
+    let headers = [("traceparent", TRACEPARENT), ("tracestate", "a=1")];
+    for written in [None, Some("b3")] {
+        let layer = trusting().propagator(Writes(written));
+        let forwarded = forwarded(&layer, &headers);
+        let trace = forwarded.trace();
+        assert_eq!(trace.trace_id().as_str(), TRACE);
+        assert_ne!(trace.parent_id().as_str(), SPAN);
+        assert_eq!(forwarded.tracestate, ["a=1"]);
+        assert_eq!(forwarded.context.parent_span_id().unwrap().as_str(), SPAN);
+    }
+    // Without a trace of the client there is none.
+    let layer = trusting().propagator(Writes(None));
+    assert!(forwarded(&layer, &[]).traceparent.is_none());
+}
+
+/// The state belongs to its trace.
+#[test]
+fn a_propagator_that_begins_a_trace_drops_the_state_of_another_one() {
+    const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-01";
+    const SAME: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-2222222222222222-01";
+    let headers = [("traceparent", TRACEPARENT), ("tracestate", "a=1")];
+    for (written, state) in [(OTHER, &[][..]), (SAME, &["a=1"])] {
+        let layer = RequestIdLayer::new().propagator(Writes(Some(written)));
+        let forwarded = forwarded(&layer, &headers);
+        assert_eq!(forwarded.traceparent.as_deref(), Some(written));
+        assert_eq!(forwarded.tracestate, state);
     }
 }

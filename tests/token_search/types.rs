@@ -424,7 +424,7 @@ const WITHOUT_TOKEN: &[(&str, &str)] = &[
     (
         "numbers and fixed words",
         "access_log::Dimension access_log::Unit body::BodyEnd cache::CacheCounts cache::LeaseResult context::AbandonReason \
-         context::CacheOutcome context::StreamEnd context::Usage limits::LimitCounts limits::LimitState \
+         context::CacheOutcome context::StreamEnd context::Usage limits::BudgetTokens limits::LimitCounts limits::LimitState \
          limits::RedisCounts metrics::MetricInfo metrics::MetricKind metrics::MetricUnit \
          metrics::Names record::GenAiAttribute record::GenAiConventions record::Needs record::RequestOutcome \
          rejection::Refusal",

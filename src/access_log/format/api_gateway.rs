@@ -192,6 +192,7 @@ pub(super) fn write(object: &mut JsonObject, fields: &Fields, record: &Record<'_
             Value::Number(number) => quoted(object, number),
             Value::Decimal(number) => quoted(object, number),
             Value::Flag(flag) => quoted(object, flag),
+            Value::Words(words) => object.string(&words.join(",")),
             Value::None => object.string("-"),
         }
     }

@@ -17,6 +17,8 @@ pub(super) enum Value<'a> {
     Number(u64),
     Decimal(f64),
     Flag(bool),
+    /// Words without characters to escape.
+    Words(Vec<&'static str>),
 }
 
 /// A text on the stack.

@@ -187,7 +187,11 @@ impl Format {
     pub fn needs(&self) -> Needs {
         let mut needs = match &self.kind {
             Kind::Json(members) | Kind::Emf(_, members) => members.needs(),
-            Kind::ApiGateway(_) | Kind::OpenTelemetry(..) => Needs::default(),
+            Kind::ApiGateway(_) => Needs::default(),
+            Kind::OpenTelemetry(_, fields) => Needs {
+                response_facts: open_telemetry::needs_response_facts(fields),
+                ..Needs::default()
+            },
             Kind::Common { combined } => return Needs { user_agent: *combined, ..Needs::NONE },
         };
         if let Some(prompts) = &self.prompts {

@@ -10,8 +10,9 @@ use super::{
     fields::{Field, Fields, Getter, Value, added},
 };
 use crate::{
+    context::server_of,
     json_object::{JsonObject, rfc3339},
-    record::{GenAiConventions, Record, RequestOutcome},
+    record::{GenAiAttribute as A, GenAiConventions, Record},
 };
 
 /// The versions that have an attribute.
@@ -25,6 +26,11 @@ enum In {
 /// Whether an attribute is in the set by default.
 const YES: bool = true;
 const NO: bool = false;
+
+/// The names that both versions have, and those of the latest.
+const fn name(attribute: A) -> &'static str {
+    GenAiConventions::Latest.name(attribute)
+}
 
 /// The attributes, each with its value here. One without a counterpart has the value that the program added
 /// under its name. Names of this crate's own begin with `tower_inference.`.
@@ -52,41 +58,35 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     }),
     ("rpc.grpc.status_code", In::Both, YES, |record, _| Value::number(record.grpc_status())),
     ("error.type", In::Both, YES, |record, _| {
-        let failed = record.outcome() != RequestOutcome::Complete;
-        let outcome = failed.then(|| record.outcome().as_str());
-        Value::text(record.refusal().or(outcome))
+        Value::owned(record.error_type().map(|error| error.as_str().to_owned()))
     }),
     // Of the upstream: in the GenAI conventions it is the server.
     ("server.address", In::Both, YES, |record, _| {
-        Value::text(record.upstream().map(|upstream| host_and_port(upstream).0))
+        Value::text(record.upstream().map(|upstream| server_of(upstream).0))
     }),
     ("server.port", In::Both, YES, |record, _| {
-        Value::number(record.upstream().and_then(|upstream| host_and_port(upstream).1))
+        Value::number(record.upstream().and_then(|upstream| server_of(upstream).1))
     }),
-    ("gen_ai.operation.name", In::Both, YES, |record, _| Value::text(record.operation())),
-    ("gen_ai.provider.name", In::Both, YES, |record, _| {
-        Value::text(record.upstream().map(provider))
-    }),
-    ("gen_ai.request.model", In::Both, YES, |record, _| Value::text(record.model())),
+    (name(A::OperationName), In::Both, YES, |record, _| Value::text(record.operation())),
+    (name(A::ProviderName), In::Both, YES, |record, _| Value::text(record.provider())),
+    (name(A::RequestModel), In::Both, YES, |record, _| Value::text(record.model())),
     // A response that was no stream does not tell whether one was requested.
-    ("gen_ai.request.stream", In::Both, YES, |record, _| {
+    (name(A::RequestStream), In::Both, YES, |record, _| {
         record.stream_end().map_or(Value::None, |_| Value::Flag(true))
     }),
-    ("gen_ai.response.time_to_first_chunk", In::Both, YES, |record, _| {
-        seconds(record.stream_end().and_then(|_| record.first_byte_after()))
-    }),
-    ("gen_ai.usage.input_tokens", In::Both, YES, |record, _| {
+    (name(A::TimeToFirstChunk), In::Both, YES, |record, _| seconds(record.time_to_first_chunk())),
+    (name(A::InputTokens), In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.prompt_tokens))
     }),
-    ("gen_ai.usage.output_tokens", In::Both, YES, |record, _| {
+    (name(A::OutputTokens), In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.completion_tokens))
     }),
-    ("gen_ai.usage.cache_read.input_tokens", In::Both, YES, |record, _| {
+    (name(A::CacheReadInputTokens), In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.cached_tokens))
     }),
-    ("gen_ai.usage.cache_creation.input_tokens", In::V1_41, YES, cache_write_tokens),
-    ("gen_ai.usage.cache_write.input_tokens", In::Latest, YES, cache_write_tokens),
-    ("gen_ai.usage.reasoning.output_tokens", In::Both, YES, |record, _| {
+    (GenAiConventions::V1_41.name(A::CacheWriteInputTokens), In::V1_41, YES, cache_write_tokens),
+    (name(A::CacheWriteInputTokens), In::Latest, YES, cache_write_tokens),
+    (name(A::ReasoningOutputTokens), In::Both, YES, |record, _| {
         Value::number(record.usage().and_then(|usage| usage.reasoning_tokens))
     }),
     ("gen_ai.usage.text.input_tokens", In::Latest, NO, added),
@@ -102,8 +102,16 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     ("gen_ai.request.seed", In::Both, NO, added),
     ("gen_ai.request.temperature", In::Both, NO, added),
     ("gen_ai.request.top_p", In::Both, NO, added),
-    ("gen_ai.response.id", In::Both, NO, added),
-    ("gen_ai.response.model", In::Both, NO, added),
+    (name(A::ResponseId), In::Both, NO, |record, name| {
+        record.response_id().map_or_else(|| added(record, name), |id| Value::text(Some(id)))
+    }),
+    (name(A::ResponseModel), In::Both, NO, |record, name| {
+        record.response_model().map_or_else(|| added(record, name), |id| Value::text(Some(id)))
+    }),
+    (name(A::ResponseFinishReasons), In::Both, NO, |record, _| {
+        let reasons: Vec<_> = record.finish_reasons().collect();
+        if reasons.is_empty() { Value::None } else { Value::Words(reasons) }
+    }),
     ("tower_inference.request_id", In::Both, YES, |record, _| Value::text(record.request_id())),
     ("tower_inference.outcome", In::Both, YES, |record, _| {
         Value::text(Some(record.outcome().as_str()))
@@ -144,25 +152,6 @@ const ATTRIBUTES: &[(&str, In, bool, Getter)] = &[
     }),
 ];
 
-/// Hosts of well-known providers (`gen_ai.provider.name`), by the end of the name.
-const PROVIDERS: &[(&str, &str)] = &[
-    ("huggingface.co", "huggingface"),
-    ("huggingface.cloud", "huggingface"),
-    ("hf.space", "huggingface"),
-    ("openai.azure.com", "azure.ai.openai"),
-    ("openai.com", "openai"),
-    ("anthropic.com", "anthropic"),
-    ("cohere.com", "cohere"),
-    ("mistral.ai", "mistral_ai"),
-    ("groq.com", "groq"),
-    ("perplexity.ai", "perplexity"),
-    ("deepseek.com", "deepseek"),
-    ("x.ai", "x_ai"),
-    ("moonshot.ai", "moonshot_ai"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-];
-
 pub(super) fn default(version: GenAiConventions) -> Fields {
     let own = ATTRIBUTES.iter().filter(|(_, of, by_default, _)| *by_default && is_in(*of, version));
     Fields { all: own.map(|(name, _, _, value)| field(name, *value)).collect(), values: true }
@@ -200,9 +189,19 @@ pub(super) fn write(
             Value::Number(number) => object.display(number),
             Value::Decimal(number) => object.display(number),
             Value::Flag(flag) => object.display(flag),
+            // None of them needs an escape.
+            Value::Words(words) => {
+                object.display(format_args!("{words:?}").to_string().replace(", ", ","))
+            }
             Value::None => {}
         }
     }
+}
+
+/// Returns whether a field is read from the response.
+pub(super) fn needs_response_facts(fields: &Fields) -> bool {
+    let facts = [A::ResponseId, A::ResponseModel, A::ResponseFinishReasons].map(name);
+    fields.all.iter().any(|field| facts.contains(&&*field.name))
 }
 
 fn is_in(of: In, version: GenAiConventions) -> bool {
@@ -224,52 +223,9 @@ fn seconds<'a>(time: Option<Duration>) -> Value<'a> {
     time.map_or(Value::None, |time| Value::Decimal(time.as_secs_f64()))
 }
 
-/// Returns the provider of an upstream: a well-known name or the host.
-fn provider(upstream: &str) -> &str {
-    let host = host_and_port(upstream).0;
-    let is_of = |domain: &str| {
-        let before = host.strip_suffix(domain);
-        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    };
-    PROVIDERS.iter().find(|(domain, _)| is_of(domain)).map_or(host, |(_, name)| name)
-}
-
-fn host_and_port(origin: &str) -> (&str, Option<u16>) {
-    let (scheme, authority) = origin.split_once("://").unwrap_or(("", origin));
-    let by_scheme = match scheme {
-        "https" => Some(443),
-        "http" => Some(80),
-        _ => None,
-    };
-    match authority.rsplit_once(':') {
-        // Not within the brackets of an IPv6 address.
-        Some((host, port)) if !port.contains(']') => (host, port.parse().ok().or(by_scheme)),
-        _ => (authority, by_scheme),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn providers_are_told_by_their_hosts() {
-        for (upstream, expected) in [
-            ("https://router.huggingface.co", "huggingface"),
-            ("https://x.us-east-1.aws.endpoints.huggingface.cloud", "huggingface"),
-            ("https://api.openai.com", "openai"),
-            ("https://me.openai.azure.com", "azure.ai.openai"),
-            ("https://api.x.ai", "x_ai"),
-            // Only whole labels count.
-            ("https://box.ai", "box.ai"),
-            ("http://127.0.0.1:8000", "127.0.0.1"),
-            ("http://[::1]:8000", "[::1]"),
-        ] {
-            assert_eq!(provider(upstream), expected, "{upstream}");
-        }
-        assert_eq!(host_and_port("https://[::1]"), ("[::1]", Some(443)));
-        assert_eq!(host_and_port("http://a:8000"), ("a", Some(8_000)));
-    }
 
     #[test]
     fn no_version_has_an_attribute_twice() {

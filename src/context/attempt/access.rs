@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use super::list::AttemptList;
 use super::{attempt::Attempt, level::Level};
 #[cfg(feature = "access-log")]
-use super::{list::Attempts, observer::AttemptObserver, spans::ClientSpan};
+use super::{list::Attempts, observer::AttemptObserver};
 use crate::context::request_context::RequestContext;
 
 /// A layer outside records the attempts.
@@ -27,7 +27,7 @@ impl RequestContext {
     pub(crate) fn observe_attempts(&self, observer: AttemptObserver) {
         let mut list = self.fields.attempt_list.lock();
         if list.observer.is_none() {
-            let bits = if observer.spans.is_some() { RECORDED | SPANS } else { RECORDED };
+            let bits = if observer.client_spans.is_some() { RECORDED | SPANS } else { RECORDED };
             self.fields.attempts_observed.fetch_or(bits, Relaxed);
             list.observer = Some(observer);
         }
@@ -194,9 +194,19 @@ impl RequestContext {
         list.finish()
     }
 
+    /// Returns whether somebody listens to the span over the attempts.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn has_client_span(&self) -> bool {
+        if self.observed() & SPANS == 0 {
+            return false;
+        }
+        let list = self.fields.attempt_list.lock();
+        list.client_span.as_ref().is_some_and(|span| !span.is_disabled())
+    }
+
     /// Returns the span over the attempts, for its last attributes.
     #[cfg(feature = "access-log")]
-    pub(crate) fn take_client_span(&self) -> Option<ClientSpan> {
+    pub(crate) fn take_client_span(&self) -> Option<tracing::Span> {
         self.fields.attempt_list.lock().client_span.take()
     }
 

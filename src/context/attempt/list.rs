@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use super::{attempt::Attempt, level::Level};
 #[cfg(feature = "access-log")]
-use super::{
-    observer::AttemptObserver,
-    spans::{self, ClientSpan},
-};
+use super::{observer::AttemptObserver, spans};
 
 /// More attempts than layers of this crate make for a request. Later ones are not recorded, so that a
 /// layer which repeats without end does not grow the list.
@@ -22,7 +19,7 @@ pub(crate) struct AttemptList {
     #[cfg(feature = "access-log")]
     pub(super) observer: Option<AttemptObserver>,
     #[cfg(feature = "access-log")]
-    pub(super) client_span: Option<ClientSpan>,
+    pub(super) client_span: Option<tracing::Span>,
     /// The parent of the spans. By default it is the current span.
     #[cfg(feature = "access-log")]
     pub(super) parent: Option<tracing::Span>,
@@ -148,7 +145,7 @@ impl AttemptList {
             parent: self
                 .observer
                 .as_ref()
-                .filter(|own| own.spans.is_some())
+                .filter(|own| own.client_spans.is_some())
                 .map(|_| tracing::Span::current()),
             #[cfg(feature = "access-log")]
             observer: self.observer.clone(),
@@ -161,14 +158,12 @@ impl AttemptList {
     pub(super) fn open_span(&mut self, method: &http::Method, model: Option<&str>) {
         let parent = self.parent.as_ref();
         if self.client_span.is_none()
-            && let Some(observer) = &self.observer
-            && let Some(operation) = observer.operation
+            && let Some(spans) = self.observer.as_ref().and_then(|own| own.client_spans.as_ref())
         {
-            let model = model.map(|model| observer.shown(model));
-            self.client_span = Some(ClientSpan::new(operation, model, parent));
+            self.client_span = spans.open(model, parent);
         }
         let resends = self.len().saturating_sub(1);
-        let parent = self.client_span.as_ref().map(|client| &client.0).or(parent).cloned();
+        let parent = self.client_span.as_ref().or(parent).cloned();
         let Some(last) = self.last() else { return };
         let target = last.attempt.target.as_deref();
         let start = spans::AttemptStart { method, resends, target };

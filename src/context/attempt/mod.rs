@@ -8,6 +8,8 @@ mod list;
 #[cfg(feature = "access-log")]
 mod observer;
 #[cfg(feature = "access-log")]
+mod server;
+#[cfg(feature = "access-log")]
 mod spans;
 
 pub use self::attempt::{AbandonReason, Attempt};
@@ -17,6 +19,7 @@ pub(super) use self::list::AttemptList;
 #[cfg(feature = "access-log")]
 pub(crate) use self::{
     list::Attempts,
-    observer::AttemptObserver,
-    spans::{ClientSpan, name_server},
+    observer::{AttemptObserver, ClientSpans},
+    server::server_of,
+    spans::name_server,
 };

@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    clock::SharedClock,
-    secret::{REDACTED, Scrubber},
-};
+use tracing::Span;
+
+use crate::{clock::SharedClock, secret::Scrubber};
 
 /// Tells the attempts their times, and whether they have spans.
 #[derive(Clone, Debug)]
@@ -13,17 +12,27 @@ pub(crate) struct AttemptObserver {
     pub(crate) clock: SharedClock,
     /// By that clock.
     pub(crate) arrived_at: Duration,
-    /// Of the secrets that no span shows. `None` when attempts have no spans.
-    pub(crate) spans: Option<Arc<[Scrubber]>>,
-    /// The operation of the request as OpenTelemetry names it. `None` for a request that is no
-    /// inference.
-    pub(crate) operation: Option<&'static str>,
+    /// `None` when attempts have no spans.
+    pub(crate) client_spans: Option<ClientSpans>,
 }
 
-impl AttemptObserver {
-    /// Returns the text as a span shows it. A client may repeat the upstream's token.
-    pub(super) fn shown<'a>(&self, text: &'a str) -> &'a str {
-        let mut scrubbers = self.spans.iter().flat_map(|own| own.iter());
-        if scrubbers.any(|own| own.is_in(text.as_bytes())) { REDACTED } else { text }
+/// Opens the span over the attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSpans {
+    /// As OpenTelemetry names it. `None` for a request that is no inference, which has no such span.
+    pub(crate) operation: Option<&'static str>,
+    /// Of the secrets that no span shows.
+    pub(crate) scrubbers: Arc<[Scrubber]>,
+    /// A function, because the layer that renders the record into the span gives it its attributes.
+    pub(crate) open: OpenClientSpan,
+}
+
+/// Opens a span for an operation, the model that the client named and the parent. By default the current span
+/// is the parent.
+type OpenClientSpan = fn(&'static str, Option<&str>, &[Scrubber], Option<&Span>) -> Span;
+
+impl ClientSpans {
+    pub(super) fn open(&self, model: Option<&str>, parent: Option<&Span>) -> Option<Span> {
+        Some((self.open)(self.operation?, model, &self.scrubbers, parent))
     }
 }

@@ -1,64 +1,14 @@
-//! The spans of the calls to upstreams: one client span over the attempts, and one for each of them.
+//! The spans of the attempts. The one over all of them is a rendering of the record.
 //!
 //! `tracing-opentelemetry` exports an `i64` as a number and a `u64` as a text.
 
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 use tracing::{Span, field::Empty};
 
-use super::attempt::Attempt;
+use super::{attempt::Attempt, server::server_of};
+use crate::context::trace::method_name;
 
-/// The span over all attempts of a request of inference. Closed when its last clone is dropped and
-/// the attempts have ended.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientSpan(pub(crate) Span);
-
-impl ClientSpan {
-    /// Creates the span with the attributes that samplers read. The record of the request has the others.
-    pub(super) fn new(operation: &'static str, model: Option<&str>, parent: Option<&Span>) -> Self {
-        // One list of fields for both kinds of parents.
-        macro_rules! client_span {
-            ($($parent:tt)*) => {
-                tracing::info_span!(
-                    target: "tower_inference::gen_ai",
-                    $($parent)*
-                    "gen_ai",
-                    otel.kind = "client",
-                    otel.name = Empty,
-                    otel.status_code = Empty,
-                    gen_ai.operation.name = operation,
-                    gen_ai.provider.name = Empty,
-                    gen_ai.request.model = model,
-                    gen_ai.request.stream = Empty,
-                    gen_ai.response.time_to_first_chunk = Empty,
-                    gen_ai.usage.input_tokens = Empty,
-                    gen_ai.usage.output_tokens = Empty,
-                    gen_ai.usage.cache_read.input_tokens = Empty,
-                    // Of version 1.41 and of the latest one.
-                    gen_ai.usage.cache_creation.input_tokens = Empty,
-                    gen_ai.usage.cache_write.input_tokens = Empty,
-                    gen_ai.usage.reasoning.output_tokens = Empty,
-                    server.address = Empty,
-                    server.port = Empty,
-                    error.type = Empty,
-                )
-            };
-        }
-        let span = match parent {
-            Some(parent) => client_span!(parent: parent,),
-            None => client_span!(),
-        };
-        if !span.is_disabled() {
-            match model {
-                // As a string, which subscribers escape. A client chooses the model.
-                Some(model) => span.record("otel.name", &*format!("{operation} {model}")),
-                None => span.record("otel.name", operation),
-            };
-        }
-        Self(span)
-    }
-}
-
-/// What the span of an attempt shows from its start.
+/// The attributes of an attempt that samplers and parents read, so the span has them from its start.
 pub(super) struct AttemptStart<'a> {
     pub(super) method: &'a Method,
     /// The attempts before it.
@@ -68,6 +18,7 @@ pub(super) struct AttemptStart<'a> {
 
 /// Creates the span of an attempt, as the conventions for HTTP clients name it.
 pub(super) fn attempt_span(start: &AttemptStart<'_>, parent: Option<&Span>) -> Span {
+    let method = method_name(start.method);
     let resends = i64::try_from(start.resends).ok().filter(|resends| *resends > 0);
     macro_rules! attempt_span {
         ($($parent:tt)*) => {
@@ -76,9 +27,9 @@ pub(super) fn attempt_span(start: &AttemptStart<'_>, parent: Option<&Span>) -> S
                 $($parent)*
                 "attempt",
                 otel.kind = "client",
-                otel.name = start.method.as_str(),
+                otel.name = method,
                 otel.status_code = Empty,
-                http.request.method = start.method.as_str(),
+                http.request.method = method,
                 http.request.resend_count = resends,
                 http.response.status_code = Empty,
                 server.address = Empty,
@@ -97,14 +48,8 @@ pub(super) fn attempt_span(start: &AttemptStart<'_>, parent: Option<&Span>) -> S
 
 /// Records the server of an origin such as `https://router.huggingface.co`.
 pub(crate) fn name_server(span: &Span, origin: &str) {
-    let Ok(origin) = origin.parse::<Uri>() else { return };
-    let Some(host) = origin.host() else { return };
-    span.record("server.address", host.trim_matches(['[', ']']));
-    let port = origin.port_u16().or_else(|| match origin.scheme_str() {
-        Some("https") => Some(443),
-        Some("http") => Some(80),
-        _ => None,
-    });
+    let (host, port) = server_of(origin);
+    span.record("server.address", host);
     if let Some(port) = port {
         span.record("server.port", i64::from(port));
     }

@@ -2,12 +2,16 @@
 
 mod amzn_trace_id;
 mod hex;
+#[cfg(any(feature = "access-log", feature = "request-id"))]
+mod method;
 #[cfg(feature = "request-id")]
 mod propagator;
 mod span_id;
 mod trace_context;
 mod trace_id;
 
+#[cfg(any(feature = "access-log", feature = "request-id"))]
+pub(crate) use self::method::method_name;
 #[cfg(feature = "request-id")]
 #[cfg_attr(docsrs, doc(cfg(feature = "request-id")))]
 pub use self::propagator::Propagator;

@@ -17,6 +17,8 @@ pub trait Propagator: Send + Sync + 'static {
     /// Writes the headers of a request that `span` sends.
     ///
     /// Called once for each request with the server span and once for each attempt with the span of the
-    /// attempt. `span` is disabled when no subscriber listens.
+    /// attempt. `span` is disabled when no subscriber listens. The headers `traceparent` and `tracestate`
+    /// are absent at first. Without a valid `traceparent` for the server span, the layer makes the ids of
+    /// the request itself.
     fn inject(&self, span: &Span, headers: &mut HeaderMap);
 }

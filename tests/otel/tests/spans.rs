@@ -185,7 +185,7 @@ async fn a_request_that_is_no_inference_has_attempts_alone() {
 }
 
 /// A response whose usage has each part.
-const DETAILED: &str = r#"{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],
+const DETAILED: &str = r#"{"id":"c-1","model":"org/m-2026","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],
 "usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3},"completion_tokens_details":{"reasoning_tokens":1}}}"#;
 
 #[tokio::test]
@@ -206,6 +206,9 @@ async fn the_names_are_those_of_the_version() {
         let mut expected = [
             "gen_ai.operation.name",
             "gen_ai.provider.name",
+            "gen_ai.response.finish_reasons",
+            "gen_ai.response.id",
+            "gen_ai.response.model",
             "gen_ai.usage.cache_read.input_tokens",
             conventions.name(GenAiAttribute::CacheWriteInputTokens),
             "gen_ai.usage.input_tokens",
@@ -284,4 +287,66 @@ async fn a_filter_of_the_target_turns_the_spans_off() {
     let layers = (RequestIdLayer::new(), access_log(), UpstreamLayer::new());
     send(layers.layer(HfTokenLayer::stage(stage("a")).layer(upstream)), chat()).await;
     assert_eq!(exporter.names(), ["chat", "POST"]);
+}
+
+/// A client can send the upstream's token as the name of a model, and a method and a model of any length.
+#[tokio::test]
+async fn no_span_has_what_a_client_makes_up() {
+    let exporter = Exporter::start();
+    let upstream = TestUpstream::new(TestResponse::chat("an answer"));
+    let token = stage("a");
+    let log = access_log().scrubber(token.scrubber().clone());
+    let layers = (log, PayloadLayer::new(), UpstreamLayer::new(), HfTokenLayer::stage(token));
+    let service = layers.layer(upstream);
+    let long = "m".repeat(100_000);
+    for model in ["m-hf_example", &long] {
+        let mut request = chat();
+        *request.body_mut() = Payload::buffered(format!(r#"{{"model":"{model}","messages":[]}}"#));
+        send(service.clone(), request).await;
+    }
+    let mut other = chat();
+    *other.method_mut() = "BREW".parse().unwrap();
+    send(service, other).await;
+    let spans = format!("{:?}", exporter.spans());
+    assert!(!spans.contains("hf_example") && spans.contains("chat [redacted]"), "{spans}");
+    assert!(!spans.contains(&"m".repeat(1_000)));
+    assert!(!spans.contains("BREW") && exporter.named("_OTHER").len() == 1, "{spans}");
+}
+
+#[tokio::test]
+async fn the_span_over_the_attempts_tells_what_the_response_is() {
+    let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
+    for (response, reasons) in [
+        (TestResponse::json(serde_json::from_str::<serde_json::Value>(DETAILED).unwrap()), "stop"),
+        (TestResponse::events([
+            r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
+            r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
+            "[DONE]",
+        ]), "length"),
+    ] {
+        let exporter = Exporter::start();
+        let layers = (
+            access_log(),
+            PayloadLayer::new(),
+            cache.clone(),
+            UpstreamLayer::new(),
+            HfTokenLayer::stage(stage("a")),
+        );
+        let mut request = chat();
+        *request.body_mut() = Payload::buffered(format!(r#"{{"model":"org/m","messages":[],"stop":"{reasons}"}}"#));
+        send(layers.layer(TestUpstream::new(response)), request).await;
+        let client = exporter.only("chat org/m");
+        assert_eq!(text(&client, "gen_ai.response.id").as_deref(), Some("c-1"));
+        assert_eq!(text(&client, "gen_ai.response.model").as_deref(), Some("org/m-2026"));
+        assert_eq!(text(&client, "gen_ai.response.finish_reasons").as_deref(), Some(reasons));
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_an_error_of_the_server() {
+    let exporter = Exporter::start();
+    let failing = service_fn(|_: Request<Payload>| async { Err::<Response<Full<Bytes>>, _>("down") });
+    let failed = RequestIdLayer::new().layer(failing).oneshot(chat()).await;
+    assert!(failed.is_err());
+    assert_eq!(error(&exporter.only("POST")).as_deref(), Some("_OTHER"));
 }
