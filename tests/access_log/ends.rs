@@ -210,7 +210,7 @@ fn a_panic_that_is_caught_before_the_request_is_dropped_is_recorded() {
 fn a_request_that_is_dropped_by_the_panic_of_another_one_is_cancelled() {
     let log = Log::new();
     let mut service = log.layer.layer(service_fn(|_: Request<RequestBody<Empty<Bytes>>>| {
-        std::future::pending::<Result<Response<ScriptedBody>, Infallible>>()
+        pending::<Result<Response<ScriptedBody>, Infallible>>()
     }));
     let mut waiting = Box::pin(service.call(get("/")));
     assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
