@@ -39,7 +39,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     response::Parts,
 };
@@ -274,7 +274,12 @@ impl<B: Body<Data = Bytes>, W: Watch> Body for WatchedBody<B, W> {
 /// announced once.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next().filter(|_| lengths.next().is_none())?.to_str().ok()?;
+    length_in(lengths.next().filter(|_| lengths.next().is_none())?)
+}
+
+/// Returns the length in the only `content-length`.
+pub(crate) fn length_in(value: &HeaderValue) -> Option<u64> {
+    let length = value.to_str().ok()?;
     // `parse` takes a leading plus sign as well.
     length.bytes().all(|digit| digit.is_ascii_digit()).then(|| length.parse().ok())?
 }

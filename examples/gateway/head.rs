@@ -14,7 +14,7 @@ use axum::{
     body::{Bytes, HttpBody},
     http::{
         HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-        header::{EXPECT, HeaderName, TRANSFER_ENCODING},
+        header::{EXPECT, HOST, HeaderName, TRANSFER_ENCODING},
         uri::Scheme,
     },
 };
@@ -130,12 +130,11 @@ impl<'a> Marks<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut marks = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                "host" => marks.several_hosts |= marks.host.replace(value).is_some(),
-                "transfer-encoding" => marks.transfer_encoding = true,
-                "expect" => marks.expect = true,
-                _ => {}
+            if *name == HOST {
+                marks.several_hosts |= marks.host.replace(value).is_some();
             }
+            marks.transfer_encoding |= *name == TRANSFER_ENCODING;
+            marks.expect |= *name == EXPECT;
         }
         marks
     }
@@ -197,8 +196,11 @@ struct Authority<'a> {
 
 impl<'a> Authority<'a> {
     fn of(text: &'a [u8]) -> Option<Self> {
-        // Colons in brackets belong to an IPv6 address.
-        let end = text.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
+        // Colons in brackets belong to an IPv6 address. No name has brackets.
+        let end = match text.first() {
+            Some(b'[') => text.iter().rposition(|byte| *byte == b']').map_or(0, |at| at + 1),
+            _ => 0,
+        };
         let colon = text.iter().skip(end).position(|byte| *byte == b':');
         let (host, port) = text.split_at(colon.map_or(text.len(), |colon| end + colon));
         let port = match port.strip_prefix(b":") {

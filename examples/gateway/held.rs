@@ -21,8 +21,12 @@ pin_project! {
 }
 
 impl<B, O> Held<B, O> {
+    pub(crate) const fn new(body: B, owned: O) -> Self {
+        Self { body, owned }
+    }
+
     pub(crate) fn of_response(response: Response<B>, owned: O) -> Response<Self> {
-        response.map(|body| Self { body, owned })
+        response.map(|body| Self::new(body, owned))
     }
 }
 

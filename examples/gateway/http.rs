@@ -4,7 +4,8 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     net::SocketAddr,
-    task::{Context, Waker},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -25,14 +26,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
 };
-use tower::{Layer as _, Service as _, ServiceExt as _};
+use tower::{Layer as _, Service as _, ServiceExt as _, util::Oneshot};
 use tower_inference::{
     body::{ResponseBody, WatchedBody},
     stalled_reader::StalledReaderLayer,
 };
 
 use crate::{
-    activity::{Activity, Overdue},
+    activity::{Activity, InFlight, Overdue},
     held::Held,
     peer::{LeftUnread, Peer, UnreadWatch},
     probes::{self, OpenRoutes},
@@ -124,20 +125,14 @@ impl Http {
             } else {
                 UnreadWatch::none()
             };
-            let request = request.map(|body| WatchedBody::new(body, watch));
-            // Boxed once, because the futures around it would move it.
-            let response = match probe {
-                Some(probe) => Err(Box::new(probe)),
-                None => Ok(Box::pin(call(&mut stack, request))),
+            let call = match probe {
+                Some(probe) => Call::Probe { response: Some(Box::new(probe)) },
+                None => {
+                    let request = request.map(|body| WatchedBody::new(body, watch));
+                    Call::of_stack(&mut stack, request)
+                }
             };
-            async move {
-                let response = match response {
-                    Ok(response) => response.await,
-                    Err(probe) => *probe,
-                };
-                let response = if is_head { without_body(response) } else { response };
-                Ok::<_, Infallible>(Held::of_response(response, in_flight))
-            }
+            RoutedFuture { call, is_head, in_flight: Some(in_flight) }
         });
         // Owns the response until hyper has sent it or the client stalls.
         let guarded = RefCell::new(self.stalled_reader.layer(routed));
@@ -196,22 +191,67 @@ fn without_body<B: HttpBody<Data = Bytes>>(
     response.map(|_body| ResponseBody::default())
 }
 
-/// Calls the stack of a connection.
-fn call<S: Gateway>(
-    stack: &mut S,
-    request: Request<RequestBody>,
-) -> impl Future<Output = Response<ResponseBody<S::Body>>> + use<S> {
-    // The layers are always ready. A service that is not waits in a clone.
-    let response = if stack.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready() {
-        Ok(stack.call(request))
-    } else {
-        Err(Box::pin(stack.clone().oneshot(request)))
-    };
-    async move {
-        let Ok(response) = match response {
-            Ok(response) => response.await,
-            Err(response) => response.await,
+/// The call of one request. Each future is boxed where it is made, because those around it would
+/// move it.
+enum Call<S: Gateway> {
+    Stack {
+        future: Pin<Box<S::Future>>,
+    },
+    /// Waits in a clone until the stack is ready.
+    Waiting {
+        future: Pin<Box<Oneshot<S, Request<RequestBody>>>>,
+    },
+    /// `None` after completion.
+    Probe {
+        response: Option<Box<Response<ResponseBody<S::Body>>>>,
+    },
+}
+
+impl<S: Gateway> Call<S> {
+    fn of_stack(stack: &mut S, request: Request<RequestBody>) -> Self {
+        // The layers are always ready. A service may not be.
+        if stack.poll_ready(&mut Context::from_waker(Waker::noop())).is_ready() {
+            Self::Stack { future: Box::pin(stack.call(request)) }
+        } else {
+            Self::Waiting { future: Box::pin(stack.clone().oneshot(request)) }
+        }
+    }
+}
+
+/// Responds to one request, which is in flight until its response is dropped.
+struct RoutedFuture<S: Gateway> {
+    call: Call<S>,
+    is_head: bool,
+    // `None` after completion.
+    in_flight: Option<InFlight>,
+}
+
+// The calls are boxed.
+impl<S: Gateway> Unpin for RoutedFuture<S> {}
+
+impl<S: Gateway> Future for RoutedFuture<S> {
+    type Output = Result<Response<Held<ResponseBody<S::Body>, InFlight>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let polled = match &mut this.call {
+            Call::Stack { future } => future.as_mut().poll(cx),
+            Call::Waiting { future } => future.as_mut().poll(cx),
+            Call::Probe { response } => {
+                let (Some(response), Some(in_flight)) = (response.take(), this.in_flight.take())
+                else {
+                    return Poll::Pending;
+                };
+                let response = if this.is_head { without_body(*response) } else { *response };
+                return Poll::Ready(Ok(Held::of_response(response, in_flight)));
+            }
         };
-        response.map(ResponseBody::inner)
+        let Ok(response) = ready!(polled);
+        let Some(in_flight) = this.in_flight.take() else { return Poll::Pending };
+        Poll::Ready(Ok(if this.is_head {
+            Held::of_response(without_body(response.map(ResponseBody::inner)), in_flight)
+        } else {
+            response.map(|body| Held::new(ResponseBody::inner(body), in_flight))
+        }))
     }
 }

@@ -10,16 +10,20 @@ use crate::rejection::{Refusal, Rejection};
 /// Whether the type is JSON in UTF-8: `application/json` or a type that ends in `+json` (RFC 6839
 /// section 3.1).
 pub(crate) fn says_json(headers: &HeaderMap) -> bool {
-    charset_of_json(headers).is_some()
-}
-
-/// Returns the charset of a JSON type.
-pub(super) fn charset_of_json(headers: &HeaderMap) -> Option<Charset> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => json_in(value.to_str().ok()?),
-        _ => None,
+        (Some(value), None) => charset_in(value).is_some(),
+        _ => false,
     }
+}
+
+/// Returns the charset of the only `content-type` if that is JSON.
+pub(super) fn charset_in(value: &HeaderValue) -> Option<Charset> {
+    // The bytes of nearly every request.
+    if value == "application/json" {
+        return Some(Charset::Utf8);
+    }
+    json_in(value.to_str().ok()?)
 }
 
 /// A charset whose bytes are valid UTF-8.
@@ -132,9 +136,6 @@ pub(crate) fn json_required() -> Rejection {
 /// Returns the charset of a JSON media type (RFC 9110 section 8.3.1). `None` for other types and
 /// other charsets.
 fn json_in(media_type: &str) -> Option<Charset> {
-    if media_type == "application/json" {
-        return Some(Charset::Utf8);
-    }
     let (essence, parameters) =
         media_type.split_at(media_type.find(';').unwrap_or(media_type.len()));
     let (top, sub) = essence.trim_matches(SPACE).split_once('/')?;

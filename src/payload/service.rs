@@ -14,6 +14,7 @@ use super::{
     body::{bounded::BoundedBody, payload::Payload},
     future::ResponseFuture,
     read::{
+        headers::BodyHeaders,
         reader::BodyReader,
         settings::{ReadMode, ReadSettings},
     },
@@ -64,14 +65,15 @@ where
         if self.settings.mode == ReadMode::Off {
             return ResponseFuture::calling(self.inner.call(request.map(Payload::streamed)));
         }
-        let responder = self.format.for_layer(Layer::Payload, &request);
         let (mut parts, body) = request.into_parts();
         let context = RequestContext::ensure(&mut parts.extensions);
+        let headers = BodyHeaders::of(&parts.headers);
+        let responder = self.format.for_content_type(Some(Layer::Payload), headers.content_type());
         let settings = self.settings.of_request(&context);
         let reject =
             |rejection| ResponseFuture::rejected(responder.pending(rejection, context.clone()));
 
-        let head = match settings.check_head(&parts, &body) {
+        let head = match settings.check_head(&parts, &headers, &body) {
             Ok(head) => head,
             Err(rejection) => return reject(rejection),
         };

@@ -27,13 +27,22 @@ pub enum RejectionFormat {
 impl RejectionFormat {
     /// Returns the responder for `request`. Call it before the request is passed on.
     pub fn for_request<B>(self, request: &Request<B>) -> Responder {
-        let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        Responder { format: self, grpc: content_type.is_some_and(is_grpc), layer: None }
+        self.for_content_type(None, request.headers().get(CONTENT_TYPE))
     }
 
     /// Returns the responder of a layer of this crate for `request`.
     pub(crate) fn for_layer<B>(self, layer: Layer, request: &Request<B>) -> Responder {
         Responder { layer: Some(layer), ..self.for_request(request) }
+    }
+
+    /// Returns the responder for a request with this `content-type`.
+    pub(crate) fn for_content_type(
+        self,
+        layer: Option<Layer>,
+        value: Option<&HeaderValue>,
+    ) -> Responder {
+        let grpc = value.is_some_and(|value| is_grpc(value.as_bytes()));
+        Responder { format: self, grpc, layer }
     }
 }
 

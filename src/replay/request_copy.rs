@@ -23,8 +23,9 @@ pub(crate) struct RequestCopy {
     context: Option<RequestContext>,
 }
 
-/// The bytes of most heads. Those of the SDKs have some 600, and a token more.
-const USUAL_HEAD: usize = 1_024;
+/// The bytes of most heads. Those of the SDKs have some 600, and a token more, which is not among
+/// them. A box of a copy stays below 1,032 bytes, up to which glibc's allocator is fast.
+const USUAL_HEAD: usize = 768;
 
 /// The bytes of a head.
 struct Head {
@@ -35,22 +36,10 @@ struct Head {
 }
 
 impl Head {
-    fn new(length: usize) -> Self {
-        let many = (length > USUAL_HEAD).then(|| vec![0; length].into_boxed_slice());
-        Self { few: [0; USUAL_HEAD], length, many }
-    }
-
     fn bytes(&self) -> &[u8] {
         match &self.many {
-            Some(many) => many,
+            Some(many) => many.get(..self.length).unwrap_or_default(),
             None => self.few.get(..self.length).unwrap_or_default(),
-        }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        match &mut self.many {
-            Some(many) => many,
-            None => self.few.get_mut(..self.length).unwrap_or_default(),
         }
     }
 }
@@ -64,13 +53,16 @@ const SENSITIVE: u32 = 1 << 31;
 struct SensitiveValues {
     // Most requests have one, which costs no allocation.
     first: Option<HeaderValue>,
-    others: Box<[HeaderValue]>,
+    others: Vec<HeaderValue>,
 }
 
 impl SensitiveValues {
-    fn of<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
-        let mut values = values.into_iter().filter(|value| value.is_sensitive()).cloned();
-        Self { first: values.next(), others: values.collect() }
+    fn push(&mut self, value: HeaderValue) {
+        if self.first.is_none() {
+            self.first = Some(value);
+        } else {
+            self.others.push(value);
+        }
     }
 
     fn iter(&self) -> impl Iterator<Item = &HeaderValue> {
@@ -85,46 +77,22 @@ impl RequestCopy {
         request: &Request<B>,
         is_left_out: impl Fn(&HeaderName) -> bool,
     ) -> Option<Self> {
-        let body = Buffered::of(request.body())?;
-        let (method, uri) = (request.method().as_str(), request.uri());
-        let parts = [
-            uri.scheme_str().unwrap_or_default(),
-            if uri.scheme_str().is_some() { "://" } else { "" },
-            uri.authority().map_or("", |authority| authority.as_str()),
-            uri.path_and_query().map_or("", |path| path.as_str()),
-        ];
-        let kept = || request.headers().iter().filter(|(name, _)| !is_left_out(name));
-        let of_header = |(name, value): (&HeaderName, &HeaderValue)| {
-            let value = if value.is_sensitive() { 0 } else { value.len() };
-            2 * size_of::<u32>() + name.as_str().len() + value
+        let mut copy = Self {
+            head: Head { few: [0; USUAL_HEAD], length: 0, many: None },
+            sensitive: SensitiveValues::default(),
+            body: Buffered::of(request.body())?,
+            context: RequestContext::of(request.extensions()).cloned(),
         };
-        let uri_length: usize = parts.iter().map(|part| part.len()).sum();
-        let (headers, of_headers) =
-            kept().map(of_header).fold((0, 0), |(count, sum), length| (count + 1, sum + length));
-        let length = 3 * size_of::<u32>() + method.len() + uri_length + of_headers;
-        let mut head = Head::new(length);
-        let room = &mut head.bytes_mut();
-        put_length(room, headers, 0)?;
-        put_length(room, method.len(), 0)?;
-        put(room, method.as_bytes())?;
-        put_length(room, uri_length, 0)?;
-        for part in parts {
-            put(room, part.as_bytes())?;
+        let usual = write_head(request, &is_left_out, &mut copy.head.few, &mut copy.sensitive);
+        if let Some(length) = usual {
+            copy.head.length = length;
+        } else {
+            let mut many = vec![0; most_bytes(request)].into_boxed_slice();
+            copy.sensitive = SensitiveValues::default();
+            copy.head.length = write_head(request, &is_left_out, &mut many, &mut copy.sensitive)?;
+            copy.head.many = Some(many);
         }
-        for (name, value) in kept() {
-            put_length(room, name.as_str().len(), 0)?;
-            if value.is_sensitive() {
-                put_length(room, 0, SENSITIVE)?;
-                put(room, name.as_str().as_bytes())?;
-            } else {
-                put_length(room, value.len(), 0)?;
-                put(room, name.as_str().as_bytes())?;
-                put(room, value.as_bytes())?;
-            }
-        }
-        let sensitive = SensitiveValues::of(kept().map(|(_, value)| value));
-        let context = RequestContext::of(request.extensions()).cloned();
-        Some(Self { head, sensitive, body, context })
+        Some(copy)
     }
 
     /// Returns the request once more. `None` when the body is of another type than `B`.
@@ -191,9 +159,70 @@ impl fmt::Debug for RequestCopy {
     }
 }
 
-fn put_length(room: &mut &mut [u8], length: usize, flag: u32) -> Option<()> {
-    let length = u32::try_from(length).ok().filter(|length| *length < SENSITIVE)?;
-    put(room, &(length | flag).to_ne_bytes())
+/// The parts of a URI as it is written.
+fn uri_parts(uri: &Uri) -> [&str; 4] {
+    [
+        uri.scheme_str().unwrap_or_default(),
+        if uri.scheme_str().is_some() { "://" } else { "" },
+        uri.authority().map_or("", |authority| authority.as_str()),
+        uri.path_and_query().map_or("", |path| path.as_str()),
+    ]
+}
+
+/// Returns a number of bytes that a head has room in.
+fn most_bytes<B>(request: &Request<B>) -> usize {
+    let uri: usize = uri_parts(request.uri()).iter().map(|part| part.len()).sum();
+    let of_header = |(name, value): (&HeaderName, &HeaderValue)| {
+        2 * size_of::<u32>() + name.as_str().len() + value.len()
+    };
+    let headers: usize = request.headers().iter().map(of_header).sum();
+    3 * size_of::<u32>() + request.method().as_str().len() + uri + headers
+}
+
+/// Writes a head. Returns its length, or `None` when `room` is too small.
+fn write_head<B>(
+    request: &Request<B>,
+    is_left_out: impl Fn(&HeaderName) -> bool,
+    room: &mut [u8],
+    sensitive: &mut SensitiveValues,
+) -> Option<usize> {
+    let whole = room.len();
+    let rest = &mut &mut *room;
+    let (method, uri) = (request.method().as_str(), uri_parts(request.uri()));
+    // The number of headers that are kept is at most this.
+    put_lengths(rest, request.headers().len(), method.len() as u32)?;
+    put(rest, method.as_bytes())?;
+    put(rest, &length_of(uri.iter().map(|part| part.len()).sum())?.to_ne_bytes())?;
+    for part in uri {
+        put(rest, part.as_bytes())?;
+    }
+    for (name, value) in request.headers() {
+        if is_left_out(name) {
+            continue;
+        }
+        let name = name.as_str();
+        if value.is_sensitive() {
+            put_lengths(rest, name.len(), SENSITIVE)?;
+            put(rest, name.as_bytes())?;
+            sensitive.push(value.clone());
+        } else {
+            put_lengths(rest, name.len(), length_of(value.len())?)?;
+            put(rest, name.as_bytes())?;
+            put(rest, value.as_bytes())?;
+        }
+    }
+    Some(whole - rest.len())
+}
+
+fn length_of(length: usize) -> Option<u32> {
+    u32::try_from(length).ok().filter(|length| *length < SENSITIVE)
+}
+
+/// Writes two numbers in one step.
+fn put_lengths(room: &mut &mut [u8], first: usize, second: u32) -> Option<()> {
+    let [a, b, c, d] = length_of(first)?.to_ne_bytes();
+    let [e, f, g, h] = second.to_ne_bytes();
+    put(room, &[a, b, c, d, e, f, g, h])
 }
 
 fn put(room: &mut &mut [u8], bytes: &[u8]) -> Option<()> {

@@ -38,13 +38,13 @@ impl Slots {
         if !self.limit.has_shares() {
             return None;
         }
-        // The first element separates principals from addresses.
         if let Some(identity) = context.identity() {
-            return Some(self.limit.caller((0_u8, identity.principal())));
+            return Some(self.limit.caller(identity.principal()));
         }
         let of = || self.address.of(request.extensions(), request.headers());
         let address = context.peer(of)?;
-        Some(self.limit.caller((1_u8, address)))
+        // The first element separates addresses from principals, which begin with a small number.
+        Some(self.limit.caller((u8::MAX, address)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod plan;
 mod policy;
+mod recent;
 mod set;
 mod setting;
 #[cfg(test)]

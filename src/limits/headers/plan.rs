@@ -5,9 +5,10 @@ use smallvec::SmallVec;
 
 use super::{
     policy::{PolicyHeader, plain_limit},
+    recent::RecentValues,
     set::RateLimitHeaders,
     setting::LimitHeaders,
-    text::HeaderText,
+    text::{HeaderText, whole_seconds},
 };
 use crate::limits::{
     configured::ConfiguredLimit,
@@ -20,6 +21,7 @@ use crate::limits::{
 pub(crate) struct HeaderPlan {
     setting: LimitHeaders,
     policy: PolicyHeader,
+    recent: RecentValues,
     unit: Unit,
 }
 
@@ -28,7 +30,12 @@ type Described<'a> = (&'a ConfiguredLimit, &'a PermitRequest, &'a PermitOutcome)
 
 impl HeaderPlan {
     pub(crate) fn new(unit: Unit) -> Self {
-        Self { setting: LimitHeaders::default(), policy: PolicyHeader::default(), unit }
+        Self {
+            setting: LimitHeaders::default(),
+            policy: PolicyHeader::default(),
+            recent: RecentValues::default(),
+            unit,
+        }
     }
 
     pub(crate) const fn set_setting(&mut self, setting: LimitHeaders) {
@@ -38,6 +45,8 @@ impl HeaderPlan {
     /// Must be called after each change of the limits.
     pub(crate) fn prepare(&mut self, limits: &[ConfiguredLimit]) {
         self.policy = PolicyHeader::new(limits, self.unit);
+        // Those of the clones have the labels of before.
+        self.recent = RecentValues::default();
     }
 
     pub(crate) fn are_sent(&self) -> bool {
@@ -70,9 +79,7 @@ impl HeaderPlan {
         let (mut policy, mut limit, mut open_ai) = (None, None, None);
         if matches!(self.setting, LimitHeaders::RateLimit | LimitHeaders::All) {
             policy = self.policy_of(limits, requests, &described);
-            limit = HeaderText::limits(described.iter().map(|(limit, request, outcome)| {
-                (&*limit.label, outcome.remaining, reset_after(request, outcome))
-            }));
+            limit = self.limit_of(limits, &described);
         }
         if matches!(self.setting, LimitHeaders::OpenAi | LimitHeaders::All)
             && let Some((_, request, outcome)) =
@@ -85,6 +92,25 @@ impl HeaderPlan {
                 .map(|reset| Box::new([outcome.capacity.into(), outcome.remaining.into(), reset]));
         }
         Some(RateLimitHeaders::new(self.unit, policy, limit, open_ai))
+    }
+
+    fn limit_of(
+        &self,
+        limits: &[ConfiguredLimit],
+        described: &[Described<'_>],
+    ) -> Option<HeaderValue> {
+        let write = || {
+            HeaderText::limits(described.iter().map(|(limit, request, outcome)| {
+                let seconds = whole_seconds(reset_after(request, outcome));
+                (&*limit.label, outcome.remaining, seconds)
+            }))
+        };
+        // Numbers stand for a value where there is one label.
+        if let ([_], [(_, request, outcome)]) = (limits, described) {
+            let seconds = whole_seconds(reset_after(request, outcome));
+            return self.recent.value(outcome.remaining, seconds, write);
+        }
+        write()
     }
 
     fn policy_of(

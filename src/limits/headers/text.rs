@@ -54,15 +54,14 @@ impl HeaderText {
         }
     }
 
-    /// Writes `ratelimit` in one allocation. A member is a label, the permits left and the time until
-    /// the reset.
+    /// Writes `ratelimit` in one allocation. A member is a label, the permits left and the seconds
+    /// until the reset.
     pub(super) fn limits<'a>(
-        described: impl Iterator<Item = (&'a str, u64, Duration)>,
+        described: impl Iterator<Item = (&'a str, u64, u64)>,
     ) -> Option<HeaderValue> {
         let mut members = SmallVec::<[_; 4]>::new();
         let mut length = 0;
-        for (label, remaining, reset) in described {
-            let seconds = reset.as_secs().saturating_add(u64::from(reset.subsec_nanos() > 0));
+        for (label, remaining, seconds) in described {
             let (remaining, seconds) = (DecimalDigits::of(remaining), DecimalDigits::of(seconds));
             length += label.len() + ", ;r=;t=".len() + remaining.len() + seconds.len();
             members.push((label, remaining, seconds));
@@ -130,6 +129,11 @@ impl fmt::Write for HeaderText {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
+}
+
+/// Returns the seconds of a duration, rounded up.
+pub(super) const fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64)
 }
 
 /// Writes a name as a string of a structured field (RFC 9651 section 3.3.3). A character that such a

@@ -68,9 +68,9 @@ pin_project! {
         read: u64,
         over: bool,
         context: Option<RequestContext>,
-        // Created on the first `Pending`. A body that is ready needs no timer.
-        #[pin]
-        sleep: Option<Sleep>,
+        // Created on the first `Pending`. A body that is ready needs no timer. Boxed, because every
+        // layer around moves the future of the request, which has it.
+        sleep: Option<Pin<Box<Sleep>>>,
         #[pin]
         body: B,
     }
@@ -109,14 +109,12 @@ impl<B: ErasedBody + ?Sized> BoundedBody<B> {
 
     /// Ready when the timeout has elapsed.
     pub(crate) fn poll_timeout(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if this.limits.timeout == Duration::MAX {
+        let this = self.project();
+        let timeout = this.limits.timeout;
+        if timeout == Duration::MAX {
             return Poll::Pending;
         }
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep(this.limits.timeout)));
-        }
-        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
+        this.sleep.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
     }
 
     fn count(self: Pin<&mut Self>, frame: Frame<Bytes>) -> Result<Frame<Bytes>, PayloadError> {

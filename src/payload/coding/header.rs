@@ -10,22 +10,17 @@ use crate::{
 };
 
 /// The headers with a coding that a request has.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct CodingHeaders {
     content: bool,
     pub(crate) transfer: bool,
 }
 
 impl CodingHeaders {
-    /// Looks at each name once. A lookup would hash the name of the header, and few requests have
-    /// one.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self { content: false, transfer: false };
-        for name in headers.keys() {
-            present.content |= *name == CONTENT_ENCODING;
-            present.transfer |= *name == TRANSFER_ENCODING;
-        }
-        present
+    /// Notes the name of one header.
+    pub(crate) fn note(&mut self, name: &HeaderName) {
+        self.content |= *name == CONTENT_ENCODING;
+        self.transfer |= *name == TRANSFER_ENCODING;
     }
 
     /// Returns the coding to decode. Rejects all other codings, because the upstream would decode
@@ -96,7 +91,9 @@ mod tests {
         for value in values {
             headers.append(&name, HeaderValue::from_static(value));
         }
-        CodingHeaders::of(&headers).check(&headers, decompress)
+        let mut coded = CodingHeaders::default();
+        headers.keys().for_each(|name| coded.note(name));
+        coded.check(&headers, decompress)
     }
 
     #[test]

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use http_body::Body;
 
+use super::headers::BodyHeaders;
 use crate::{
-    body::content_length,
     context::{BodyMode, RequestContext},
     memory_limit::{MemoryLimit, MemoryPermit},
     payload::{
         body::{bounded::BodyLimits, buffered::BufferedBody, framing::set_framing},
-        coding::{decoder::Coding, header::CodingHeaders},
-        content_type::{Charset, charset_of_json, check_charset, json_required},
+        coding::decoder::Coding,
+        content_type::{Charset, check_charset, json_required},
         error::PayloadError,
         json::{bounds::DocumentBounds, error::DocumentError},
     },
@@ -73,19 +73,20 @@ impl ReadSettings {
     pub(crate) fn check_head<B: Body>(
         &self,
         parts: &Parts,
+        headers: &BodyHeaders<'_>,
         body: &B,
     ) -> Result<BodyHead, Rejection> {
-        let declared = content_length(&parts.headers);
+        let declared = headers.length();
         let announced = declared.unwrap_or(0).max(body.size_hint().lower());
         if announced > self.limits.max_bytes {
             return Err(PayloadError::TooLarge(Some(self.limits.max_bytes)).rejection());
         }
-        let coded = CodingHeaders::of(&parts.headers);
+        let coded = headers.coded;
         let coding = match self.mode {
             ReadMode::Json | ReadMode::Bytes => coded.check(&parts.headers, self.decompress)?,
             ReadMode::Streamed | ReadMode::ByRoute | ReadMode::Off => None,
         };
-        let charset = charset_of_json(&parts.headers);
+        let charset = headers.charset_of_json();
         let mistyped = self.mode == ReadMode::Json && charset.is_none();
         let bodiless = is_bodiless(&parts.method);
         if mistyped && (announced > 0 || !bodiless) {

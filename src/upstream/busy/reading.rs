@@ -39,17 +39,17 @@ impl BusyResponse {
         is_for_head: bool,
         context: &RequestContext,
     ) -> Option<Self> {
-        let (status, readable) = (head.status, !is_for_head && !is_coded(&head.headers));
+        let readable = || !is_for_head && !is_coded(&head.headers);
         let is_dedicated = || context.upstream().is_some_and(|origin| origin.ends_with(DEDICATED));
-        let (is_dedicated, wants_body) = match status {
+        let (is_dedicated, wants_body) = match head.status {
             StatusCode::TOO_MANY_REQUESTS => (false, false),
             StatusCode::SERVICE_UNAVAILABLE => {
                 let is_dedicated = is_dedicated();
-                (is_dedicated, readable && (is_dedicated || says_json(&head.headers)))
+                (is_dedicated, (is_dedicated || says_json(&head.headers)) && readable())
             }
             // huggingface_hub#1605 reports a 502 while an endpoint scales up.
             StatusCode::BAD_GATEWAY if is_dedicated() => (true, false),
-            StatusCode::BAD_REQUEST if is_dedicated() => (true, readable),
+            StatusCode::BAD_REQUEST if is_dedicated() => (true, readable()),
             _ => return None,
         };
         Some(Self { is_dedicated, wants_body })

@@ -51,7 +51,7 @@ impl ParseProgress {
 /// Estimates the slots of a document of `length` bytes. Chat requests need one slot for 6 to 100
 /// bytes, so the estimate usually suffices. A long document of short values grows by doubling.
 fn estimate(length: usize) -> usize {
-    (length / 4 + 2).min(1024 + length / 64)
+    (length / 6 + 2).min(1024 + length / 64)
 }
 
 /// No array or object is open.
