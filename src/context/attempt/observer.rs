@@ -23,9 +23,9 @@ pub(crate) struct AttemptObserver {
 ///
 /// A function, because the layer that renders the record into the span gives it its attributes.
 #[derive(Clone)]
-pub(crate) struct ClientSpanOpener(
-    pub(crate) Arc<dyn Fn(Option<&str>, Option<&Span>) -> Span + Send + Sync>,
-);
+pub(crate) struct ClientSpanOpener(pub(crate) Arc<OpenClientSpan>);
+
+type OpenClientSpan = dyn Fn(Option<&str>, Option<&Span>) -> Span + Send + Sync;
 
 impl fmt::Debug for ClientSpanOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
