@@ -69,6 +69,8 @@ impl Format {
     ///
     /// All variables of REST and HTTP APIs are known. One that this crate has no value for takes the value
     /// that the program [added](crate::context::RequestContext::add_value) under its name.
+    /// `integration.requestId` is the upstream's own id of the request. `extendedRequestId` is the id of the
+    /// request, as in HTTP APIs.
     /// `authorizer.claims.NAME` and `authorizer.NAME` are claims of the caller. Times are in milliseconds.
     ///
     /// [variables]: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
@@ -90,6 +92,9 @@ impl Format {
     /// Creates the Common Log Format: `203.0.113.7 - user-7 [10/Oct/2000:13:55:36 +0000] "POST /v1/embeddings
     /// HTTP/1.1" 200 2326`. `-` stands for none. A request that was cancelled before its head has status 499,
     /// as in nginx. Set [`client_address`](super::super::AccessLogLayer::client_address) for the first field.
+    ///
+    /// The format has no place for a sample rate. A [`Sink`](super::super::Sink) reports lost lines as JSON here
+    /// too, which analysers of the format skip.
     #[must_use]
     pub const fn common() -> Self {
         Self::of(Kind::Common { combined: false })
