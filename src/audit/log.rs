@@ -65,6 +65,7 @@ impl AuditLog {
     /// Returns false when not all was durable within
     /// [`AuditFile::drain_timeout`](super::AuditFile::drain_timeout). It blocks the thread, so do not call it
     /// in a task that others wait for.
+    #[must_use]
     pub fn close(&self) -> bool {
         self.handle.queue.close()
     }

@@ -90,6 +90,7 @@ fn result(object: &mut JsonObject, record: &Record<'_>) {
         object.number(member_name!("total_tokens"), usage.total_tokens);
         object.number(member_name!("cached_tokens"), usage.cached_tokens);
         object.number(member_name!("reasoning_tokens"), usage.reasoning_tokens);
+        object.number(member_name!("cache_write_tokens"), usage.cache_write_tokens);
         object.close(start);
     }
     object.plain(member_name!("stream_end"), record.stream_end().map(StreamEnd::as_str));

@@ -46,6 +46,12 @@ pub(super) struct ContextFields {
     // A code of `CacheOutcome`.
     pub(super) cache: AtomicU8,
     pub(super) fell_back: AtomicBool,
+    // Of a shared call: whether the request that began it left before its end.
+    #[cfg(feature = "cache")]
+    pub(super) is_without_leader: AtomicBool,
+    // Whether the usage of a shared call counts for this request, though another one began it.
+    #[cfg(feature = "cache")]
+    pub(super) has_taken_over: AtomicBool,
     // Attempts that were added by name, beside the calls that layers counted.
     pub(super) added_attempts: AtomicU32,
     pub(super) upstream_calls: AtomicU32,

@@ -49,6 +49,18 @@ impl RequestContext {
         Self { fields: Arc::new(fields) }
     }
 
+    /// Notes that the request that began this shared call has left it.
+    pub(crate) fn leave_call(&self) {
+        self.fields.is_without_leader.store(true, Relaxed);
+    }
+
+    /// Takes over a shared call whose first request has left. Only one request does.
+    pub(crate) fn take_over(&self, call: &Self) {
+        if call.fields.is_without_leader.swap(false, Relaxed) {
+            self.fields.has_taken_over.store(true, Relaxed);
+        }
+    }
+
     /// Copies the results that a [fork](Self::fork) has recorded so far.
     pub(crate) fn adopt(&self, fork: &Self) {
         let (ours, theirs) = (&*self.fields, &*fork.fields);
@@ -82,7 +94,7 @@ impl RequestContext {
         if let Some(end) = fork.stream_end() {
             self.set_stream_end(end);
         }
-        let attempts = theirs.attempt_list.lock().clone();
+        let attempts = theirs.attempt_list.lock().adopted();
         *ours.attempt_list.lock() = attempts;
         self.adopt_decisions(fork);
         #[cfg(feature = "fallback")]

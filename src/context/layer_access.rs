@@ -69,6 +69,17 @@ impl RequestContext {
         CacheOutcome::from_code(self.fields.cache.load(Relaxed))
     }
 
+    /// Returns whether the upstream generated the response for this request, and not for another one that
+    /// counts it.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn is_generated(&self) -> bool {
+        #[cfg(feature = "cache")]
+        if self.fields.has_taken_over.load(Relaxed) {
+            return true;
+        }
+        !matches!(self.cache(), Some(CacheOutcome::Hit | CacheOutcome::Collapsed))
+    }
+
     #[cfg(any(feature = "cache", feature = "test-util"))]
     pub(crate) fn set_cache(&self, outcome: CacheOutcome) {
         self.fields.cache.store(outcome.code(), Relaxed);

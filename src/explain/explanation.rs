@@ -90,7 +90,11 @@ fn tokens(line: &Line) -> Option<String> {
     .into_iter()
     .filter_map(|(name, words)| Some(format!("{} {words}", line.number(name)?)))
     .collect();
-    (!parts.is_empty()).then(|| format!("The upstream counted these tokens: {}.", parts.join(", ")))
+    let who = match line.text("cache").as_deref() {
+        Some("hit") => "The stored response reports",
+        _ => "The upstream counted",
+    };
+    (!parts.is_empty()).then(|| format!("{who} these tokens: {}.", parts.join(", ")))
 }
 
 fn outcome(line: &Line) -> Option<RequestOutcome> {

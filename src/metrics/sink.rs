@@ -27,6 +27,8 @@ use crate::{
 
 /// Names of limits and of targets that have a label of their own. The program chooses them.
 const MAX_NAMES: usize = 128;
+/// More models than a recorder can show. The table of their series has its memory from the start.
+const MOST_MODELS: usize = 10_000;
 
 /// Counts and times requests with the `metrics` facade.
 ///
@@ -97,13 +99,13 @@ impl Metrics {
         self.set(|settings| settings.registrar.gateway = name.into())
     }
 
-    /// Sets how many models have a label of their own. Defaults to 100.
+    /// Sets how many models have a label of their own. Defaults to 100. 10,000 at most.
     ///
     /// Twice as many pairs of route and model have series of their own. With the names of OpenTelemetry the
     /// operation and the provider are parts of such a pair. The model of all others is `other`.
     #[must_use]
     pub fn max_models(self, models: usize) -> Self {
-        self.set(|settings| settings.max_models = models)
+        self.set(|settings| settings.max_models = models.min(MOST_MODELS))
     }
 
     /// Gives these models a label from the start. They count for [`max_models`](Self::max_models).
@@ -187,7 +189,7 @@ impl RecordSink for Metrics {
         }
         cell.bytes(registrar, record.bytes_in(), record.bytes_out());
         // The response of a hit or a follower is that of another request, which has counted it.
-        if !matches!(record.cache(), Some(CacheOutcome::Hit | CacheOutcome::Collapsed)) {
+        if record.is_generated() {
             record_generation(registrar, cell, record);
         }
         if let Some(cache) = record.cache() {

@@ -382,6 +382,12 @@ impl Record<'_> {
         self.observation.context.shadow_limited_by().map(|limit| self.text(limit))
     }
 
+    /// Returns whether the upstream generated the response for this request, and not for another one.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn is_generated(&self) -> bool {
+        self.observation.context.is_generated()
+    }
+
     /// Returns how the cache took part in the response.
     #[must_use]
     pub fn cache(&self) -> Option<CacheOutcome> {

@@ -98,3 +98,47 @@ fn a_shared_response_is_generated_once() {
     assert_eq!(scrape.sum("tower_inference_overhead_duration_seconds_count", &[]), 2.0);
     assert_eq!(scrape.value("tower_inference_in_flight_requests"), 0.0);
 }
+
+#[test]
+fn a_call_whose_first_request_leaves_is_counted_by_another_one() {
+    for followers in [1, 3] {
+        let metrics = Metrics::new();
+        let recorder = recorder(&metrics);
+        with(&recorder, async {
+            let upstream = TestUpstream::new(TestResponse::events(STREAM));
+            let gate = Arc::new(Notify::new());
+            let slow = {
+                let gate = Arc::clone(&gate);
+                service_fn(move |request: Request<Payload>| {
+                    let (gate, upstream) = (Arc::clone(&gate), upstream.clone());
+                    async move {
+                        gate.notified().await;
+                        upstream.oneshot(request).await
+                    }
+                })
+            };
+            let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::always());
+            let service = Stack::new()
+                .access_log(AccessLogLayer::sink(metrics.clone()))
+                .cache(cache)
+                .upstream(UpstreamLayer::new())
+                .layer(slow);
+            let leader = tokio::spawn(send(service.clone()));
+            tokio::task::yield_now().await;
+            let others: Vec<_> =
+                (0..followers).map(|_| tokio::spawn(send(service.clone()))).collect();
+            tokio::task::yield_now().await;
+            leader.abort();
+            assert!(leader.await.unwrap_err().is_cancelled());
+            gate.notify_one();
+            for other in others {
+                other.await.unwrap();
+            }
+        });
+        let scrape = Scrape::of(&recorder);
+        let followed = scrape.sum("tower_inference_cache_requests_total", &["result=\"follower\""]);
+        assert_eq!(followed, f64::from(followers));
+        assert_eq!(scrape.sum("tower_inference_requests_total", &["outcome=\"cancelled\""]), 1.0);
+        assert_eq!(scrape.sum("tower_inference_tokens_total", &[]), 12.0);
+    }
+}

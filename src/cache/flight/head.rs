@@ -45,6 +45,8 @@ pub(crate) struct SharedHead {
         expect(dead_code, reason = "only the rules of a model ask for it")
     )]
     pub(crate) fallback: Option<RequestContext>,
+    /// The context of the call. `None` without a call.
+    pub(crate) call: Option<RequestContext>,
     /// The whole response, if the second tier had it. No piece follows.
     pub(crate) found: Option<Entry>,
 }
@@ -56,6 +58,7 @@ impl Head {
         headers: HeaderList,
         length: Option<u64>,
         fallback: Option<RequestContext>,
+        call: RequestContext,
     ) -> Self {
         Self(Arc::new(SharedHead {
             status,
@@ -65,6 +68,7 @@ impl Head {
             stored: AtomicBool::new(false),
             cost: OnceLock::new(),
             fallback,
+            call: Some(call),
             found: None,
         }))
     }
@@ -79,6 +83,7 @@ impl Head {
             stored: AtomicBool::new(false),
             cost: OnceLock::new(),
             fallback: None,
+            call: None,
             found: Some(entry),
         }))
     }

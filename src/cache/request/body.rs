@@ -155,8 +155,8 @@ pub(super) struct Reading {
 pub(super) enum Role {
     /// The leader's context.
     Leader(ContextMerge),
-    /// The counters, which count the saved cost.
-    Follower(Head, Arc<EventCounters>),
+    /// The counters, which count the saved cost, and the follower's context.
+    Follower { head: Head, counters: Arc<EventCounters>, own: RequestContext },
 }
 
 impl Reading {
@@ -191,7 +191,7 @@ impl Reading {
                     if let Some(remaining) = &mut self.remaining {
                         *remaining = remaining.saturating_sub(data.len() as u64);
                     }
-                    if let Role::Follower(_, counters) = &self.role {
+                    if let Role::Follower { counters, .. } = &self.role {
                         counters.add_bytes(data.len() as u64);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -208,10 +208,13 @@ impl Reading {
             match &self.role {
                 // Before the end is returned: an outer layer reads the context at the end.
                 Role::Leader(merge) => merge.merge(),
-                Role::Follower(head, counters) if frame.is_none() => {
+                Role::Follower { head, counters, own } if frame.is_none() => {
                     counters.saved(head.cost.get().copied().unwrap_or_default());
+                    if let Some(call) = &head.call {
+                        own.take_over(call);
+                    }
                 }
-                Role::Follower(..) => {}
+                Role::Follower { .. } => {}
             }
             return Poll::Ready(frame);
         }
@@ -254,6 +257,9 @@ impl ContextMerge {
 impl Drop for ContextMerge {
     fn drop(&mut self) {
         self.merge();
+        if self.own.usage().is_none() {
+            self.call.leave_call();
+        }
     }
 }
 

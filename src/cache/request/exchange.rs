@@ -159,7 +159,8 @@ impl Exchange {
         reader: Reader<Head, Chunk>,
     ) -> Response<ResponseBody<R>> {
         self.record(CacheOutcome::Collapsed, CacheEvent::Follower);
-        let role = Role::Follower(head.clone(), Arc::clone(&self.counters));
+        let own = self.context.clone();
+        let role = Role::Follower { head: head.clone(), counters: Arc::clone(&self.counters), own };
         let reading = Reading::new(reader, head.length, role);
         let mut response = Response::new(ResponseBody::reading(reading));
         *response.headers_mut() = head.headers.to_map(2);

@@ -151,7 +151,8 @@ impl RecordPlan {
         let fallback =
             Some(&self.context).filter(|call| call.fell_back() || call.served().is_some()).cloned();
         let original = (parts.headers, parts.extensions);
-        let head = Head::new(parts.status, original, shared, length, fallback);
+        let head =
+            Head::new(parts.status, original, shared, length, fallback, self.context.clone());
         (head.clone(), Recorder { plan: self, head, tap, tap_context, recording }, blocks)
     }
 }

@@ -153,6 +153,20 @@ impl AttemptList {
         }
     }
 
+    /// Returns the list for a request that takes part in the call. The spans of a call that goes on are left to
+    /// the call, because their end is not that of the request.
+    #[cfg(feature = "cache")]
+    pub(crate) fn adopted(&self) -> Self {
+        let mut list = self.clone();
+        #[cfg(feature = "access-log")]
+        if list.iter().any(|own| own.attempt.duration.is_none()) {
+            list.client_span = None;
+            let all = list.first.iter_mut().chain(&mut list.others);
+            all.for_each(|own| own.span = tracing::Span::none());
+        }
+        list
+    }
+
     /// Opens the span of the last attempt, and the one over all of them with the first.
     #[cfg(feature = "access-log")]
     pub(super) fn open_span(&mut self, method: &http::Method, model: Option<&str>) {
