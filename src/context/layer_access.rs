@@ -71,7 +71,7 @@ impl RequestContext {
 
     /// Returns whether the upstream generated the response for this request, and not for another one that
     /// counts it.
-    #[cfg(feature = "metrics")]
+    #[cfg(feature = "access-log")]
     pub(crate) fn is_generated(&self) -> bool {
         #[cfg(feature = "cache")]
         if self.fields.has_taken_over.load(Relaxed) {

@@ -382,9 +382,13 @@ impl Record<'_> {
         self.observation.context.shadow_limited_by().map(|limit| self.text(limit))
     }
 
-    /// Returns whether the upstream generated the response for this request, and not for another one.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn is_generated(&self) -> bool {
+    /// Returns whether the upstream generated the response for this request.
+    ///
+    /// False for a hit of the cache and for a request that shares the call of another one. When the request
+    /// that began a call has left it, one of the others has true. So the [`usage`](Self::usage) of these
+    /// records has each token once.
+    #[must_use]
+    pub fn is_generated(&self) -> bool {
         self.observation.context.is_generated()
     }
 

@@ -139,7 +139,7 @@ async fn a_gateway_without_its_trail_is_not_ready_and_its_lag_is_shown() {
         while !page().await.contains("\ntower_inference_audit_lag_records 1") {}
     })
     .await;
-    assert!(page().await.contains("tower_inference_log_dropped_lines_total{log=\"audit\"} 0"));
+    assert!(page().await.contains("\ntower_inference_audit_lost_records_total 0"));
     fs::rename(folder.path("away"), &path).unwrap();
     unless_hung(async {
         while send(gateway.address, get("/readyz")).await.status() != StatusCode::OK {}

@@ -13,6 +13,7 @@ use std::{
 use serde_json::Value;
 use tower_inference::{
     access_log::{AccessLogLayer, Format, Lines, Sink},
+    context::Usage,
     record::{Record, RecordSink},
 };
 
@@ -26,11 +27,27 @@ pub struct Sums {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub attempts: u64,
-    pub prompt_tokens: u64,
-    pub completion_tokens: u64,
-    pub cached_tokens: u64,
-    pub reasoning_tokens: u64,
+    pub tokens: Tokens,
+    /// Those of the records whose request the upstream generated for.
+    pub generated: Tokens,
     pub hits: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tokens {
+    pub prompt: u64,
+    pub completion: u64,
+    pub cached: u64,
+    pub reasoning: u64,
+}
+
+impl Tokens {
+    fn add(&mut self, usage: &Usage) {
+        self.prompt += usage.prompt_tokens.unwrap_or_default();
+        self.completion += usage.completion_tokens.unwrap_or_default();
+        self.cached += usage.cached_tokens.unwrap_or_default();
+        self.reasoning += usage.reasoning_tokens.unwrap_or_default();
+    }
 }
 
 /// A sink whose sums are known after the run.
@@ -53,8 +70,8 @@ pub trait Book {
 /// Every book of the proof. Another sink is one more line.
 pub fn all() -> Vec<Box<dyn Book>> {
     vec![
-        Box::new(JsonBook::default()),
         Box::new(CountingBook::default()),
+        Box::new(JsonBook::default()),
         Box::new(audit::AuditBook::default()),
         Box::new(metrics::MetricsBook::default()),
     ]
@@ -101,6 +118,10 @@ impl Book for JsonBook {
     fn ids(&self) -> Option<Vec<String>> {
         Some(self.lines().iter().map(id).collect())
     }
+
+    fn kept(&self, sums: &Sums) -> Sums {
+        Sums { generated: Tokens::default(), ..sums.clone() }
+    }
 }
 
 impl JsonBook {
@@ -132,10 +153,10 @@ impl Sums {
         self.bytes_out += number("bytes_out");
         self.attempts += number("attempts");
         let tokens = |name: &str| line["usage"][name].as_u64().unwrap_or_default();
-        self.prompt_tokens += tokens("prompt_tokens");
-        self.completion_tokens += tokens("completion_tokens");
-        self.cached_tokens += tokens("cached_tokens");
-        self.reasoning_tokens += tokens("reasoning_tokens");
+        self.tokens.prompt += tokens("prompt_tokens");
+        self.tokens.completion += tokens("completion_tokens");
+        self.tokens.cached += tokens("cached_tokens");
+        self.tokens.reasoning += tokens("reasoning_tokens");
         self.hits += u64::from(line["cache"] == "hit");
     }
 }
@@ -166,10 +187,10 @@ impl RecordSink for CountingBook {
         sums.bytes_out += record.bytes_out();
         sums.attempts += u64::from(record.attempts());
         let usage = record.usage().unwrap_or_default();
-        sums.prompt_tokens += usage.prompt_tokens.unwrap_or_default();
-        sums.completion_tokens += usage.completion_tokens.unwrap_or_default();
-        sums.cached_tokens += usage.cached_tokens.unwrap_or_default();
-        sums.reasoning_tokens += usage.reasoning_tokens.unwrap_or_default();
+        sums.tokens.add(&usage);
+        if record.is_generated() {
+            sums.generated.add(&usage);
+        }
         let hit = tower_inference::context::CacheOutcome::Hit;
         sums.hits += u64::from(record.cache() == Some(hit));
     }

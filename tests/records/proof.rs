@@ -183,7 +183,7 @@ async fn each_of_10_000_requests_has_one_true_record() {
     let sums: Vec<_> = books.iter().map(|book| (book.name(), book.sums())).collect();
     let (first, expected) = &sums[0];
     assert_eq!(expected.outcomes.values().sum::<u64>(), REQUESTS as u64);
-    assert!(expected.cached_tokens > 0 && expected.reasoning_tokens > 0 && expected.hits > 0);
+    assert!(expected.generated.cached > 0 && expected.generated.reasoning > 0 && expected.hits > 0);
     for (book, (name, sums)) in books.iter().zip(&sums) {
         assert_eq!(*sums, book.kept(expected), "{first} and {name}");
         // None twice, none missing.

@@ -7,7 +7,7 @@ use tower_inference::{
     record::{Needs, Record, RecordSink},
 };
 
-use super::{Book, Sums};
+use super::{Book, Sums, Tokens};
 
 /// The counters of a Prometheus.
 #[derive(Clone)]
@@ -104,11 +104,11 @@ impl Book for MetricsBook {
                 "upstream_attempts_total" => sums.attempts += value,
                 "tokens_total" => {
                     let (whole, part) = match series.label("type") {
-                        "input" => (&mut sums.prompt_tokens, None),
-                        "cached_input" => (&mut sums.prompt_tokens, Some(&mut sums.cached_tokens)),
-                        "output" => (&mut sums.completion_tokens, None),
+                        "input" => (&mut sums.tokens.prompt, None),
+                        "cached_input" => (&mut sums.tokens.prompt, Some(&mut sums.tokens.cached)),
+                        "output" => (&mut sums.tokens.completion, None),
                         "reasoning_output" => {
-                            (&mut sums.completion_tokens, Some(&mut sums.reasoning_tokens))
+                            (&mut sums.tokens.completion, Some(&mut sums.tokens.reasoning))
                         }
                         other => panic!("{other}"),
                     };
@@ -124,10 +124,15 @@ impl Book for MetricsBook {
         sums
     }
 
-    /// The series have classes of statuses, and no decisions.
+    /// The series have classes of statuses, no decisions, and each token once.
     fn kept(&self, sums: &Sums) -> Sums {
-        let mut kept =
-            Sums { statuses: BTreeMap::new(), decisions: BTreeMap::new(), ..sums.clone() };
+        let mut kept = Sums {
+            statuses: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            tokens: sums.generated,
+            generated: Tokens::default(),
+            ..sums.clone()
+        };
         for (status, count) in &sums.statuses {
             *kept.statuses.entry(class(*status)).or_default() += count;
         }
