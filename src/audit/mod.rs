@@ -118,7 +118,7 @@
 //! | what | `method`, `path`, `route`, `stage`, `model`, `model_target`, `payload_sha256` |
 //! | decisions of the layers | `decisions`, `refusal`, `limit`, `limit_shadow`, `cache`, `attempts`, `upstream`, `upstream_status` |
 //! | result | `outcome`, `status`, `grpc_status`, `bytes_in`, `bytes_out`, `usage`, `stream_end` |
-//! | values of the program | `added` |
+//! | values of the program | `values` |
 //!
 //! `payload_sha256` is the digest of the body as the client sent it, buffered or streamed. The layer
 //! hashes it while it is read. Without it `payload` has the reason: `empty`, `partial` (the client left

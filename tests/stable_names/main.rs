@@ -6,6 +6,7 @@
 //! such as that of the metrics, is one more line in [`sections`] and one more section of the page.
 
 mod log;
+mod sources;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -21,6 +22,9 @@ fn sections() -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("Members of the JSON log", log::named()),
         ("Fields of the log event", log::event_fields()),
+        ("Members of the audit trail", sources::audit_members()),
+        ("Metrics and dimensions of EMF", sources::emf()),
+        ("Own attributes of logs and spans", sources::attributes()),
         ("Outcomes", RequestOutcome::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
         ("Refusals", Refusal::ALL.iter().map(|own| own.slug().to_owned()).collect()),
         ("Layers", Layer::ALL.iter().map(|own| own.as_str().to_owned()).collect()),
