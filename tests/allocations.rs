@@ -27,6 +27,7 @@ use tower_inference::{
     model::Profile,
     payload::{Payload, PayloadLayer},
     peer::PeerAddress,
+    record::GenAiConventions,
     request_id::RequestIdLayer,
     route::RouteLayer,
     schema::{ResponseSchema, Schema, SchemaLayer},
@@ -230,6 +231,12 @@ fn each_layer_allocates_no_more_than_stated() {
         ("access log, own writer", allocations(pass::access_log(), seen), 1),
         // The record, and the state of the body's digest. A body that is read adds the digest.
         ("audit trail, sync by interval", allocations(pass::audit(), seen), 2),
+        // Nobody subscribes to the spans.
+        (
+            "access log, own writer, spans",
+            allocations(pass::access_log().spans(GenAiConventions::Latest), seen),
+            1,
+        ),
         ("access log, nobody listens", allocations(AccessLogLayer::new(), seen), 0),
         // The record alone. The sink adds nothing.
         (
