@@ -9,8 +9,8 @@ const MAX_FOUND: usize = 16;
 
 /// Explains the requests of this id in a log of JSON lines.
 ///
-/// It reads the log to its end. Lines that are no record are ignored. At most 16 requests are
-/// explained, in the order of the log. A line beyond 1 MiB is ignored.
+/// Explains the first 16 requests of this id, in the order of the log, and then reads no further. Lines that
+/// are no record and lines beyond 1 MiB are ignored.
 ///
 /// ```
 /// use tower_inference::explain::{ExplainError, explain_request};

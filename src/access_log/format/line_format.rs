@@ -56,8 +56,7 @@ enum Kind {
 
 impl Format {
     /// Creates the format of [`AccessLogLayer::json`](super::super::AccessLogLayer::json): an object with the
-    /// [members of a record](super::super#members-of-a-record). All are in the set by default but
-    /// `http_version` and `user_agent`.
+    /// [members of a record](super::super#members-of-a-record). Its table says which of them must be chosen.
     #[must_use]
     pub const fn json() -> Self {
         Self::of(Kind::Json(Members::DEFAULT))
