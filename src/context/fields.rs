@@ -49,7 +49,9 @@ pub(super) struct ContextFields {
     // Of a shared call: whether the request that began it left before its end.
     #[cfg(feature = "cache")]
     pub(super) is_without_leader: AtomicBool,
-    // Whether the usage of a shared call counts for this request, though another one began it.
+    // Whether the request left the shared call that it began, and whether it took over that of another one.
+    #[cfg(feature = "cache")]
+    pub(super) has_left_call: AtomicBool,
     #[cfg(feature = "cache")]
     pub(super) has_taken_over: AtomicBool,
     // Attempts that were added by name, beside the calls that layers counted.

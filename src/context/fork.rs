@@ -49,9 +49,12 @@ impl RequestContext {
         Self { fields: Arc::new(fields) }
     }
 
-    /// Notes that the request that began this shared call has left it.
-    pub(crate) fn leave_call(&self) {
-        self.fields.is_without_leader.store(true, Relaxed);
+    /// Notes that this request has left the shared call that it began. Others go on with it.
+    pub(crate) fn leave_call(&self, call: &Self) {
+        self.fields.has_left_call.store(true, Relaxed);
+        call.fields.is_without_leader.store(true, Relaxed);
+        #[cfg(feature = "access-log")]
+        self.fields.attempt_list.lock().leave_spans();
     }
 
     /// Takes over a shared call whose first request has left. Only one request does.
@@ -94,7 +97,7 @@ impl RequestContext {
         if let Some(end) = fork.stream_end() {
             self.set_stream_end(end);
         }
-        let attempts = theirs.attempt_list.lock().adopted();
+        let attempts = theirs.attempt_list.lock().clone();
         *ours.attempt_list.lock() = attempts;
         self.adopt_decisions(fork);
         #[cfg(feature = "fallback")]

@@ -74,8 +74,8 @@ impl RequestContext {
     #[cfg(feature = "access-log")]
     pub(crate) fn is_generated(&self) -> bool {
         #[cfg(feature = "cache")]
-        if self.fields.has_taken_over.load(Relaxed) {
-            return true;
+        if self.fields.has_taken_over.load(Relaxed) || self.fields.has_left_call.load(Relaxed) {
+            return self.fields.has_taken_over.load(Relaxed);
         }
         !matches!(self.cache(), Some(CacheOutcome::Hit | CacheOutcome::Collapsed))
     }

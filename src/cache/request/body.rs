@@ -3,7 +3,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     cache::{
         counts::EventCounters,
         entry::Entry,
-        flight::{Chunk, FlightEvent, Head, Reader},
+        flight::{Chunk, Flight, FlightEvent, Head, Reader},
     },
     context::RequestContext,
 };
@@ -205,9 +205,9 @@ impl Reading {
                 FlightEvent::Broken | FlightEvent::NotShared(_) => Some(Err(BodyError::Broken)),
             };
             self.ended = true;
-            match &self.role {
+            match &mut self.role {
                 // Before the end is returned: an outer layer reads the context at the end.
-                Role::Leader(merge) => merge.merge(),
+                Role::Leader(merge) => merge.finish(),
                 Role::Follower { head, counters, own } if frame.is_none() => {
                     counters.saved(head.cost.get().copied().unwrap_or_default());
                     if let Some(call) = &head.call {
@@ -246,19 +246,32 @@ impl fmt::Debug for Reading {
 pub(super) struct ContextMerge {
     pub(super) own: RequestContext,
     pub(super) call: RequestContext,
+    /// The call goes on while a reader has the flight.
+    pub(super) flight: Weak<Flight<Head, Chunk>>,
+    pub(super) is_finished: bool,
 }
 
 impl ContextMerge {
     pub(super) fn merge(&self) {
         self.own.adopt(&self.call);
     }
+
+    /// Merges the context of a call that has ended.
+    pub(super) fn finish(&mut self) {
+        self.merge();
+        self.is_finished = true;
+    }
 }
 
 impl Drop for ContextMerge {
     fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
         self.merge();
-        if self.own.usage().is_none() {
-            self.call.leave_call();
+        // The leader's own reader is dropped before.
+        if self.flight.strong_count() > 0 {
+            self.own.leave_call(&self.call);
         }
     }
 }

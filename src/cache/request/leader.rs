@@ -88,7 +88,9 @@ impl NewFlight {
             started: Duration::ZERO,
             lease: None,
         };
-        let merge = ContextMerge { own: exchange.context.clone(), call };
+        let flight = Arc::downgrade(reader.flight());
+        let merge =
+            ContextMerge { own: exchange.context.clone(), call, flight, is_finished: false };
         reader.launch(match tier_lookup {
             None => {
                 let (plan, method) = (plan.start(None), request.method().clone());
@@ -137,6 +139,7 @@ impl Leader {
                 return Ok(match self.exchange.fallback(head.status) {
                     Some(entry) => {
                         // Its results are those of the failure.
+                        drop(self.reader);
                         drop(self.merge);
                         self.exchange.stand_in(entry)
                     }
@@ -149,7 +152,7 @@ impl Leader {
             // The leader was cut before it read its head.
             _ => None,
         };
-        drop(self.merge);
+        self.merge.finish();
         match outcome.map(|outcome| *outcome) {
             Some(NotShared::Panic(panic)) => resume_unwind(panic),
             Some(NotShared::Error(error)) => match self.exchange.stale.take() {

@@ -153,18 +153,12 @@ impl AttemptList {
         }
     }
 
-    /// Returns the list for a request that takes part in the call. The spans of a call that goes on are left to
-    /// the call, because their end is not that of the request.
-    #[cfg(feature = "cache")]
-    pub(crate) fn adopted(&self) -> Self {
-        let mut list = self.clone();
-        #[cfg(feature = "access-log")]
-        if list.iter().any(|own| own.attempt.duration.is_none()) {
-            list.client_span = None;
-            let all = list.first.iter_mut().chain(&mut list.others);
-            all.for_each(|own| own.span = tracing::Span::none());
-        }
-        list
+    /// Leaves the spans to a call that goes on, because their end is not that of the request.
+    #[cfg(all(feature = "access-log", feature = "cache"))]
+    pub(crate) fn leave_spans(&mut self) {
+        self.client_span = None;
+        let all = self.first.iter_mut().chain(&mut self.others);
+        all.for_each(|own| own.span = tracing::Span::none());
     }
 
     /// Opens the span of the last attempt, and the one over all of them with the first.

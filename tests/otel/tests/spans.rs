@@ -272,6 +272,56 @@ async fn a_shared_call_is_below_the_request_that_started_it() {
     assert_eq!(attribute(&client, "gen_ai.request.stream"), Some(Value::Bool(true)));
 }
 
+/// The end of a request that shares a call is not that of the call.
+#[tokio::test]
+async fn a_shared_call_goes_on_without_the_request_that_started_it() {
+    for followers in [0, 1] {
+        let exporter = Exporter::start();
+        let upstream = TestUpstream::new(TestResponse::chat_stream(["a", "b"]));
+        let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+        let slow = {
+            let gate = gate.clone();
+            service_fn(move |request: Request<Payload>| {
+                let (gate, upstream) = (gate.clone(), upstream.clone());
+                async move {
+                    gate.notified().await;
+                    upstream.oneshot(request).await
+                }
+            })
+        };
+        let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
+        let layers = (
+            RequestIdLayer::new(),
+            access_log(),
+            PayloadLayer::new(),
+            cache,
+            UpstreamLayer::new(),
+            HfTokenLayer::stage(stage("a")),
+        );
+        let service = layers.layer(slow);
+        let first = tokio::spawn(send(service.clone(), chat()));
+        tokio::task::yield_now().await;
+        let others: Vec<_> =
+            (0..followers).map(|_| tokio::spawn(send(service.clone(), chat()))).collect();
+        tokio::task::yield_now().await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        gate.notify_one();
+        for other in others {
+            other.await.unwrap();
+        }
+        let client = exporter.only("chat org/m");
+        // Without another request the call is dropped with its own.
+        let expected = (followers == 0).then_some("cancelled");
+        assert_eq!(error(&client).as_deref(), expected);
+        let is_attempt = |span: &SpanData| span.span_kind == SpanKind::Client;
+        let mut attempts = exporter.named("POST");
+        attempts.retain(is_attempt);
+        assert_eq!(attempts.len(), 1);
+        assert_eq!(error(&attempts[0]).is_some(), followers == 0);
+    }
+}
+
 /// The cost without a subscriber is counted by `tests/allocations` of the crate.
 #[tokio::test]
 async fn a_filter_of_the_target_turns_the_spans_off() {
@@ -318,11 +368,14 @@ async fn the_span_over_the_attempts_tells_what_the_response_is() {
     let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
     for (response, reasons) in [
         (TestResponse::json(serde_json::from_str::<serde_json::Value>(DETAILED).unwrap()), "stop"),
-        (TestResponse::events([
-            r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
-            r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
-            "[DONE]",
-        ]), "length"),
+        (
+            TestResponse::events([
+                r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#,
+                r#"{"id":"c-1","model":"org/m-2026","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
+                "[DONE]",
+            ]),
+            "length",
+        ),
     ] {
         let exporter = Exporter::start();
         let layers = (
@@ -333,7 +386,8 @@ async fn the_span_over_the_attempts_tells_what_the_response_is() {
             HfTokenLayer::stage(stage("a")),
         );
         let mut request = chat();
-        *request.body_mut() = Payload::buffered(format!(r#"{{"model":"org/m","messages":[],"stop":"{reasons}"}}"#));
+        *request.body_mut() =
+            Payload::buffered(format!(r#"{{"model":"org/m","messages":[],"stop":"{reasons}"}}"#));
         send(layers.layer(TestUpstream::new(response)), request).await;
         let client = exporter.only("chat org/m");
         assert_eq!(text(&client, "gen_ai.response.id").as_deref(), Some("c-1"));
@@ -345,7 +399,8 @@ async fn the_span_over_the_attempts_tells_what_the_response_is() {
 #[tokio::test]
 async fn a_service_that_fails_is_an_error_of_the_server() {
     let exporter = Exporter::start();
-    let failing = service_fn(|_: Request<Payload>| async { Err::<Response<Full<Bytes>>, _>("down") });
+    let failing =
+        service_fn(|_: Request<Payload>| async { Err::<Response<Full<Bytes>>, _>("down") });
     let failed = RequestIdLayer::new().layer(failing).oneshot(chat()).await;
     assert!(failed.is_err());
     assert_eq!(error(&exporter.only("POST")).as_deref(), Some("_OTHER"));
