@@ -61,15 +61,6 @@ mod response_facts;
 mod sink;
 mod spans;
 
-pub(crate) use self::{
-    added::{added_members, added_values},
-    body::longest_secret,
-    capture::Capture,
-    gen_ai::operation_of_request,
-    observation::Observation,
-    outcome::Ends,
-    spans::{finish as finish_span, open as open_span},
-};
 pub use self::{
     body::{Excerpt, RecordedBody},
     gen_ai::{GenAiAttribute, GenAiConventions},
@@ -78,6 +69,16 @@ pub use self::{
     payload_digest::PayloadDigest,
     record::Record,
     sink::RecordSink,
+};
+
+pub(crate) use self::{
+    added::{added_members, added_values},
+    body::longest_secret,
+    capture::Capture,
+    gen_ai::operation_of_request,
+    observation::Observation,
+    outcome::Ends,
+    spans::{finish as finish_span, open as open_span},
 };
 #[cfg(feature = "metrics")]
 pub(crate) use self::{error_type::ErrorType, gen_ai::OTHER_PROVIDER};

@@ -1,9 +1,9 @@
 //! Writes a record as an object with the crate's own member names.
 
 use super::{
-    added::sample_rate,
     attempts::{attempt_list, has_attempt_list},
     members::{Member as M, Members},
+    shared_members::sample_rate,
 };
 use crate::{
     context::{CacheOutcome, StreamEnd},

@@ -1,13 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    added, api_gateway, common,
+    api_gateway, common,
     emf::{Documents, Emf},
     error::FormatError,
     fields::Fields,
     json,
     members::Members,
-    open_telemetry,
+    open_telemetry, shared_members,
 };
 use crate::{
     access_log::{content::Content, pseudonyms::Pseudonyms},
@@ -233,7 +233,7 @@ impl Format {
             if fields.values {
                 record::added_values(&mut object, record);
             }
-            added::sample_rate(&mut object, record);
+            shared_members::sample_rate(&mut object, record);
         }
         self.write_prompt(&mut object, record, usize::MAX);
         self.write_completion(&mut object, record, usize::MAX);
@@ -253,7 +253,7 @@ impl Format {
             && let Some(body) = record.prompt()
         {
             object.push(member_name!("prompt"));
-            added::body(object, content, &body, most);
+            shared_members::body(object, content, &body, most);
         }
     }
 
@@ -262,7 +262,7 @@ impl Format {
             && let Some(body) = record.completion()
         {
             object.push(member_name!("completion"));
-            added::body(object, content, &body, most);
+            shared_members::body(object, content, &body, most);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! How a record is written: each set of fields is one file.
 
-mod added;
 mod api_gateway;
 mod attempts;
 mod common;
@@ -11,6 +10,7 @@ mod json;
 mod line_format;
 mod members;
 mod open_telemetry;
+mod shared_members;
 
 pub(super) use self::{
     attempts::attempts_text,

@@ -1,4 +1,4 @@
-//! Writes what a log has beyond the facts of the layers.
+//! Members that several formats write alike.
 
 use crate::{
     access_log::content::{Content, ContentKind},
