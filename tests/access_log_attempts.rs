@@ -1,12 +1,11 @@
 //! Each of several attempts is named in the lines of the access log.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::Duration,
-};
+#[path = "support/slow.rs"]
+mod slow;
+#[path = "support/written.rs"]
+mod written;
+
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -27,30 +26,7 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
-/// An upstream behind which time passes: three seconds with each head.
-#[derive(Clone)]
-struct Slow {
-    upstream: TestUpstream,
-    clock: FakeClock,
-}
-
-impl<B> Service<Request<B>> for Slow
-where
-    TestUpstream: Service<Request<B>>,
-{
-    type Response = <TestUpstream as Service<Request<B>>>::Response;
-    type Error = <TestUpstream as Service<Request<B>>>::Error;
-    type Future = <TestUpstream as Service<Request<B>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.upstream.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.clock.advance(Duration::from_secs(3));
-        self.upstream.call(request)
-    }
-}
+use crate::{slow::Slow, written::Written};
 
 fn stage(name: &str) -> Stage {
     let token = TokenSource::value(Secret::new(format!("hf_tokenOf{name}"))).unwrap();
@@ -84,26 +60,6 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Written {
-    fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-}
-
 /// Sends a request to one target after the other, of which the last one responds. Returns its line in this
 /// format.
 async fn line_of(targets: u32, format: Format) -> Value {
@@ -131,7 +87,7 @@ async fn line_of(targets: u32, format: Format) -> Value {
     );
     assert_eq!(send(layers.layer(inner), chat()).await.0, StatusCode::OK);
     assert!(sink.flush());
-    serde_json::from_str(&written.lines()[0]).unwrap()
+    serde_json::from_str(&written.text().lines().next().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -216,7 +172,7 @@ fn an_event_has_the_attempts_as_json() {
         });
     });
     assert!(sink.flush());
-    let text = written.lines().join("\n");
+    let text = written.text();
     let list = r#"[{\"target\":\"a\",\"status\":502},{\"target\":\"b\",\"status\":200}]"#;
     assert!(text.contains(list), "{text}");
 }

@@ -1,13 +1,16 @@
 //! Records and lines with secrets in them, with text that forges, and for sinks that panic.
 
+#[path = "support/written.rs"]
+mod written;
+
 use std::{
     convert::Infallible,
     future::{pending, ready},
-    io::{self, Write},
+    io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -30,26 +33,9 @@ use tower_inference::{
 };
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::written::Written;
+
 const TOKEN: &str = "hf_Ab3xYz09QwErTyUiOpAsDfGhJkLzXcVbNm";
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Written {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 fn sink() -> (Sink, Written) {
     let written = Written::default();

@@ -1,11 +1,14 @@
 //! `Sink`: a writer that is slow, stuck or broken delays no request, and what is lost is told.
 
+#[path = "support/written.rs"]
+mod written;
+
 use std::{
     convert::Infallible,
     io::{self, Write},
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
         mpsc::{self, Receiver, Sender},
     },
@@ -19,6 +22,8 @@ use http_body_util::Empty;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::access_log::{AccessLogLayer, Format, Sink};
+
+use crate::written::Written;
 
 /// Longer than any test takes, for waits that end by what happens.
 const FOREVER: Duration = Duration::from_secs(60);
@@ -72,25 +77,6 @@ impl Write for Scripted {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.flushes { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Written {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,6 +1,9 @@
 //! Each time that a request is sent to an upstream is an attempt with its facts: in the record, and in the
 //! trace headers that the upstream gets.
 
+#[path = "support/slow.rs"]
+mod slow;
+
 use std::{
     collections::HashSet,
     convert::Infallible,
@@ -40,32 +43,9 @@ use tower_inference::{
     upstream::UpstreamLayer,
 };
 
+use crate::slow::Slow;
+
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-/// An upstream behind which time passes: three seconds with each head.
-#[derive(Clone)]
-struct Slow {
-    upstream: TestUpstream,
-    clock: FakeClock,
-}
-
-impl<B> Service<Request<B>> for Slow
-where
-    TestUpstream: Service<Request<B>>,
-{
-    type Response = <TestUpstream as Service<Request<B>>>::Response;
-    type Error = <TestUpstream as Service<Request<B>>>::Error;
-    type Future = <TestUpstream as Service<Request<B>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.upstream.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.clock.advance(Duration::from_secs(3));
-        self.upstream.call(request)
-    }
-}
 
 /// What a record says of the attempts.
 #[derive(Clone, Debug)]

@@ -2,6 +2,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/written.rs"]
+mod written;
 
 mod bodies;
 mod contract;
@@ -20,7 +22,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::{Future, Ready, ready},
-    io::{self, Write},
+    io,
     pin::pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
@@ -42,7 +44,10 @@ use tower_inference::{
 };
 use tracing::{Subscriber, field::Visit};
 
-use crate::support::{ScriptedBody, Step};
+use crate::{
+    support::{ScriptedBody, Step},
+    written::Written,
+};
 
 use proptest::prelude::*;
 
@@ -52,19 +57,6 @@ struct Log {
     sink: Sink,
     written: Written,
     clock: FakeClock,
-}
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Log {
@@ -87,7 +79,7 @@ impl Log {
 
     fn text(&self) -> String {
         assert!(self.sink.flush());
-        String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap()
+        self.written.text()
     }
 
     fn records(&self) -> Vec<Value> {

@@ -1,10 +1,6 @@
 //! Lines that a gateway has written.
 
-use std::{
-    convert::Infallible,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,19 +17,7 @@ use tower_inference::{
 };
 
 use super::*;
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::written::Written;
 
 #[tokio::test]
 async fn a_rejected_request_is_explained_by_its_id() {
@@ -60,8 +44,8 @@ async fn a_rejected_request_is_explained_by_its_id() {
         response.into_body().collect().await.unwrap();
     }
     assert!(sink.flush());
-    let log = written.0.lock().unwrap().clone();
-    let words = |id: &str| explain_request(&log[..], id).unwrap()[0].to_string();
+    let log = written.text();
+    let words = |id: &str| explain_request(log.as_bytes(), id).unwrap()[0].to_string();
 
     let passed = words(&ids[0]);
     assert!(passed.contains("The response was passed on to its end with status 200"), "{passed}");

@@ -2,6 +2,8 @@
 
 mod gateway;
 mod hostile;
+#[path = "../support/written.rs"]
+mod written;
 
 use serde_json::{Value, json};
 use tower_inference::{

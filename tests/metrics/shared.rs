@@ -47,29 +47,45 @@ where
     let _ended = response.into_body().collect().await;
 }
 
+/// A stack with a cache, before an upstream that responds to a call once the gate is notified.
+fn gated(
+    metrics: Metrics,
+) -> (
+    impl Service<
+        Request<Full<bytes::Bytes>>,
+        Response = Response<impl BodyExt<Data = bytes::Bytes> + Send>,
+        Error = std::convert::Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static,
+    Arc<Notify>,
+) {
+    let upstream = TestUpstream::new(TestResponse::events(STREAM));
+    let gate = Arc::new(Notify::new());
+    let opens = Arc::clone(&gate);
+    let slow = service_fn(move |request: Request<Payload>| {
+        let (gate, upstream) = (Arc::clone(&opens), upstream.clone());
+        async move {
+            gate.notified().await;
+            upstream.oneshot(request).await
+        }
+    });
+    let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::always());
+    let service = Stack::new()
+        .access_log(AccessLogLayer::sink(metrics))
+        .cache(cache)
+        .upstream(UpstreamLayer::new())
+        .layer(slow);
+    (service, gate)
+}
+
 #[test]
 fn a_shared_response_is_generated_once() {
     let metrics = Metrics::new();
     let recorder = recorder(&metrics);
     with(&recorder, async {
-        let upstream = TestUpstream::new(TestResponse::events(STREAM));
-        let gate = Arc::new(Notify::new());
-        let slow = {
-            let gate = Arc::clone(&gate);
-            service_fn(move |request: Request<Payload>| {
-                let (gate, upstream) = (Arc::clone(&gate), upstream.clone());
-                async move {
-                    gate.notified().await;
-                    upstream.oneshot(request).await
-                }
-            })
-        };
-        let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::always());
-        let service = Stack::new()
-            .access_log(AccessLogLayer::sink(metrics.clone()))
-            .cache(cache)
-            .upstream(UpstreamLayer::new())
-            .layer(slow);
+        let (service, gate) = gated(metrics.clone());
         let open_gate = async {
             tokio::task::yield_now().await;
             gate.notify_one();
@@ -105,24 +121,7 @@ fn a_call_whose_first_request_leaves_is_counted_by_another_one() {
         let metrics = Metrics::new();
         let recorder = recorder(&metrics);
         with(&recorder, async {
-            let upstream = TestUpstream::new(TestResponse::events(STREAM));
-            let gate = Arc::new(Notify::new());
-            let slow = {
-                let gate = Arc::clone(&gate);
-                service_fn(move |request: Request<Payload>| {
-                    let (gate, upstream) = (Arc::clone(&gate), upstream.clone());
-                    async move {
-                        gate.notified().await;
-                        upstream.oneshot(request).await
-                    }
-                })
-            };
-            let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::always());
-            let service = Stack::new()
-                .access_log(AccessLogLayer::sink(metrics.clone()))
-                .cache(cache)
-                .upstream(UpstreamLayer::new())
-                .layer(slow);
+            let (service, gate) = gated(metrics.clone());
             let leader = tokio::spawn(send(service.clone()));
             tokio::task::yield_now().await;
             let others: Vec<_> =

@@ -5,7 +5,6 @@ mod metrics;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,6 +15,8 @@ use tower_inference::{
     context::Usage,
     record::{Record, RecordSink},
 };
+
+use crate::written::Written;
 
 /// The sums over all records of a run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -84,19 +85,6 @@ pub struct JsonBook {
     sink: Mutex<Option<Sink>>,
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Book for JsonBook {
     fn name(&self) -> &'static str {
         "JSON log"
@@ -127,8 +115,7 @@ impl Book for JsonBook {
 impl JsonBook {
     fn lines(&self) -> Vec<Value> {
         assert!(self.sink.lock().unwrap().as_ref().unwrap().flush());
-        let written = String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap();
-        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.written.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

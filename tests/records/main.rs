@@ -7,3 +7,5 @@ mod gateway;
 mod proof;
 mod random;
 mod upstream;
+#[path = "../support/written.rs"]
+mod written;

@@ -4,12 +4,12 @@ use std::{
     collections::BTreeSet,
     convert::Infallible,
     fs,
-    io::{self, Write},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
+use crate::written::Written;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -67,19 +67,6 @@ fn send(log: AccessLogLayer) {
     });
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Returns the members of a line. Those of an object have its name and a dot before theirs.
 fn json_members() -> Vec<String> {
     let written = Written::default();
@@ -87,8 +74,7 @@ fn json_members() -> Vec<String> {
     let format = Format::json().fields(named()).unwrap();
     send(AccessLogLayer::lines(sink.clone(), format));
     assert!(sink.flush());
-    let line = written.0.lock().unwrap().clone();
-    let line: Value = serde_json::from_slice(&line).unwrap();
+    let line: Value = serde_json::from_str(&written.text()).unwrap();
     let mut members = Vec::new();
     for (name, value) in line.as_object().unwrap() {
         match value.as_object() {

@@ -7,6 +7,8 @@
 
 mod log;
 mod sources;
+#[path = "../support/written.rs"]
+mod written;
 
 use std::{collections::BTreeSet, fs, path::Path};
 

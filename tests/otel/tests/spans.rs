@@ -1,8 +1,11 @@
 //! The server span, the one over the attempts, and that of each attempt.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
+use tokio::sync::Notify;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
@@ -231,22 +234,28 @@ async fn without_the_setting_there_is_the_server_span_alone() {
     assert_eq!(exporter.names(), ["POST"]);
 }
 
-/// A shared call is polled by whichever request reads it.
-#[tokio::test]
-async fn a_shared_call_is_below_the_request_that_started_it() {
-    let exporter = Exporter::start();
+/// Layers with a cache, before an upstream that responds to a call once the gate is notified.
+fn gated() -> (
+    impl Service<
+        Request<Payload>,
+        Response = Response<impl BodyExt<Data = Bytes> + Send>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static,
+    Arc<Notify>,
+) {
     let upstream = TestUpstream::new(TestResponse::chat_stream(["a", "b"]));
-    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
-    let slow = {
-        let gate = gate.clone();
-        service_fn(move |request: Request<Payload>| {
-            let (gate, upstream) = (gate.clone(), upstream.clone());
-            async move {
-                gate.notified().await;
-                upstream.oneshot(request).await
-            }
-        })
-    };
+    let gate = Arc::new(Notify::new());
+    let opens = Arc::clone(&gate);
+    let slow = service_fn(move |request: Request<Payload>| {
+        let (gate, upstream) = (Arc::clone(&opens), upstream.clone());
+        async move {
+            gate.notified().await;
+            upstream.oneshot(request).await
+        }
+    });
     let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
     let layers = (
         RequestIdLayer::new(),
@@ -256,7 +265,14 @@ async fn a_shared_call_is_below_the_request_that_started_it() {
         UpstreamLayer::new(),
         HfTokenLayer::stage(stage("a")),
     );
-    let service = layers.layer(slow);
+    (layers.layer(slow), gate)
+}
+
+/// A shared call is polled by whichever request reads it.
+#[tokio::test]
+async fn a_shared_call_is_below_the_request_that_started_it() {
+    let exporter = Exporter::start();
+    let (service, gate) = gated();
     let (first, second, ()) =
         tokio::join!(send(service.clone(), chat()), send(service, chat()), async {
             tokio::task::yield_now().await;
@@ -277,28 +293,7 @@ async fn a_shared_call_is_below_the_request_that_started_it() {
 async fn a_shared_call_goes_on_without_the_request_that_started_it() {
     for followers in [0, 1] {
         let exporter = Exporter::start();
-        let upstream = TestUpstream::new(TestResponse::chat_stream(["a", "b"]));
-        let gate = std::sync::Arc::new(tokio::sync::Notify::new());
-        let slow = {
-            let gate = gate.clone();
-            service_fn(move |request: Request<Payload>| {
-                let (gate, upstream) = (gate.clone(), upstream.clone());
-                async move {
-                    gate.notified().await;
-                    upstream.oneshot(request).await
-                }
-            })
-        };
-        let cache = CacheLayer::new("upstream", Scope::Shared).cacheable(Cacheable::by(|_| true));
-        let layers = (
-            RequestIdLayer::new(),
-            access_log(),
-            PayloadLayer::new(),
-            cache,
-            UpstreamLayer::new(),
-            HfTokenLayer::stage(stage("a")),
-        );
-        let service = layers.layer(slow);
+        let (service, gate) = gated();
         let first = tokio::spawn(send(service.clone(), chat()));
         tokio::task::yield_now().await;
         let others: Vec<_> =
