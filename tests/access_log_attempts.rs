@@ -87,7 +87,7 @@ async fn line_of(targets: u32, format: Format) -> Value {
     );
     assert_eq!(send(layers.layer(inner), chat()).await.0, StatusCode::OK);
     assert!(sink.flush());
-    serde_json::from_str(&written.text().lines().next().unwrap()).unwrap()
+    serde_json::from_str(written.text().lines().next().unwrap()).unwrap()
 }
 
 #[tokio::test]

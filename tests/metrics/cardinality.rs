@@ -78,3 +78,19 @@ fn random_paths_and_models_make_few_series() {
     assert!(scrape.size() < MAX_SERIES, "{}", scrape.size());
     assert!(!scrape.text.contains("wp-login"));
 }
+
+/// The table of the series has its memory from the start.
+#[test]
+fn any_number_of_models_can_be_asked_for() {
+    let metrics = Metrics::new().max_models(usize::MAX);
+    let recorder = recorder(&metrics);
+    with(&recorder, async {
+        let layer = Stack::new().access_log(AccessLogLayer::sink(metrics.clone()));
+        let service = layer
+            .payload(PayloadLayer::new())
+            .layer(TestUpstream::new(TestResponse::json(serde_json::json!({}))));
+        let request = Request::get("/v1/models").body(Full::<bytes::Bytes>::default()).unwrap();
+        let _response = service.oneshot(request).await.unwrap().into_body().collect().await;
+    });
+    assert_eq!(Scrape::of(&recorder).sum("tower_inference_requests_total", &[]), 1.0);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt, Full};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_inference::{
     cache::{CacheLayer, Cacheable, Scope},
@@ -294,17 +294,17 @@ async fn a_shared_call_goes_on_without_the_request_that_started_it() {
     for followers in [0, 1] {
         let exporter = Exporter::start();
         let (service, gate) = gated();
-        let first = tokio::spawn(send(service.clone(), chat()));
+        let mut first = JoinSet::new();
+        first.spawn(send(service.clone(), chat()));
         tokio::task::yield_now().await;
-        let others: Vec<_> =
-            (0..followers).map(|_| tokio::spawn(send(service.clone(), chat()))).collect();
-        tokio::task::yield_now().await;
-        first.abort();
-        assert!(first.await.unwrap_err().is_cancelled());
-        gate.notify_one();
-        for other in others {
-            other.await.unwrap();
+        let mut others = JoinSet::new();
+        for _ in 0..followers {
+            others.spawn(send(service.clone(), chat()));
         }
+        tokio::task::yield_now().await;
+        first.shutdown().await;
+        gate.notify_one();
+        others.join_all().await;
         let client = exporter.only("chat org/m");
         // Without another request the call is dropped with its own.
         let expected = (followers == 0).then_some("cancelled");
