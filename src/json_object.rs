@@ -69,8 +69,13 @@ impl JsonObject {
     }
 
     /// Writes a string that needs no escaping.
-    pub(crate) fn plain<const N: usize>(&mut self, name: &[u8; N], value: Option<&str>) {
-        let Some(value) = value.map(str::as_bytes) else { return };
+    pub(crate) fn plain<const N: usize>(
+        &mut self,
+        name: &[u8; N],
+        value: Option<impl AsRef<[u8]>>,
+    ) {
+        let Some(value) = &value else { return };
+        let value = value.as_ref();
         // A line has some twenty members, so each has one check of the room.
         let end = self.length + N + value.len() + 2;
         if let Some(room) = self.few.get_mut(self.length..end)
@@ -114,20 +119,23 @@ impl JsonObject {
 
     pub(crate) fn number<const N: usize>(&mut self, name: &[u8; N], value: Option<impl Into<u64>>) {
         let Some(value) = value else { return };
-        let mut value = value.into();
-        // The digits of the largest `u64`.
-        let mut digits = [0; 20];
-        let mut count = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = decimal(value);
-            count += 1;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
+        let value = value.into();
+        let count = value.checked_ilog10().unwrap_or(0) as usize + 1;
+        let end = self.length + N + count;
+        if let Some(room) = self.few.get_mut(self.length..end)
+            && let Some((to_name, digits)) = room.split_first_chunk_mut()
+        {
+            *to_name = *name;
+            write_digits(digits, value);
+            self.length = end;
+        } else {
+            // The digits of the largest `u64`.
+            let mut digits = [0; 20];
+            let digits = digits.get_mut(..count).unwrap_or_default();
+            write_digits(digits, value);
+            self.spill(name);
+            self.spill(digits);
         }
-        self.push(name);
-        self.push(digits.get(digits.len() - count..).unwrap_or_default());
     }
 
     /// Writes a name that is not known when the program is built.
@@ -213,42 +221,53 @@ pub(crate) fn rfc3339(time: SystemTime) -> [u8; 24] {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs().min(LAST);
     let (year, month, day) = calendar::date(seconds / 86_400);
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let parts = [
-        (0, 4, year),
-        (5, 2, month),
-        (8, 2, day),
-        (11, 2, seconds / 3_600 % 24),
-        (14, 2, seconds / 60 % 60),
-        (17, 2, seconds % 60),
-        (20, 3, u64::from(since.subsec_millis())),
-    ];
-    for (start, digits, mut value) in parts {
-        for digit in text.iter_mut().skip(start).take(digits).rev() {
-            *digit = decimal(value);
-            value /= 10;
-        }
-    }
-    text
+    let of_day = seconds % 86_400;
+    let [y0, y1, y2, y3] = digits(year);
+    let [m0, m1] = digits(month);
+    let [d0, d1] = digits(day);
+    let [h0, h1] = digits(of_day / 3_600);
+    let [i0, i1] = digits(of_day / 60 % 60);
+    let [s0, s1] = digits(of_day % 60);
+    let [f0, f1, f2] = digits(since.subsec_millis().into());
+    [
+        y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', i0, i1, b':', s0, s1, b'.',
+        f0, f1, f2, b'Z',
+    ]
 }
 
-/// The last digit of `value`.
-const fn decimal(value: u64) -> u8 {
-    b'0' + (value % 10) as u8
+/// The last digits of `value`.
+fn digits<const N: usize>(value: u64) -> [u8; N] {
+    let mut digits = [0; N];
+    write_digits(&mut digits, value);
+    digits
+}
+
+/// Fills `digits` with the last ones of `value`.
+#[inline]
+fn write_digits(digits: &mut [u8], mut value: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
 }
 
 /// Whether the text needs no escapes: printable ASCII without quote and backslash.
 fn is_plain(text: &str) -> bool {
     let text = text.as_bytes();
-    let Some(last) = text.last_chunk::<16>() else {
-        return text.iter().all(|byte| escapes(*byte) == 0);
-    };
-    // The last sixteen bytes may overlap the chunks before them.
-    let (chunks, _) = text.as_chunks::<16>();
-    chunks.iter().chain([last]).all(|chunk| {
+    let chunks = is_plain_by::<16>(text).or_else(|| is_plain_by::<8>(text));
+    chunks.unwrap_or_else(|| text.iter().all(|byte| escapes(*byte) == 0))
+}
+
+/// Looks at chunks of `N` bytes. Returns `None` for a shorter text.
+#[inline]
+fn is_plain_by<const N: usize>(text: &[u8]) -> Option<bool> {
+    // The last bytes may overlap the chunks before them.
+    let last = text.last_chunk::<N>()?;
+    let (chunks, _) = text.as_chunks::<N>();
+    Some(chunks.iter().chain([last]).all(|chunk| {
         // Without an early exit, which the compiler vectorises.
         chunk.iter().fold(0, |any, byte| any | escapes(*byte)) == 0
-    })
+    }))
 }
 
 /// Returns 1 for a byte that is escaped or belongs to a character that may be, else 0.

@@ -26,7 +26,7 @@ pub(crate) fn random_key() -> [u8; 16] {
 ///
 /// The lowest four bits of the first word hold the length of a short part. They hold an 8 for a long
 /// part. The last two words of a long part may overlap, because its length is known.
-#[cfg(any(feature = "cache", feature = "throttle"))]
+#[cfg(feature = "throttle")]
 #[inline]
 pub(crate) fn hash_part(hasher: &mut impl Hasher, part: &[u8]) {
     if let Some(last) = part.last_chunk() {
@@ -49,7 +49,7 @@ pub(crate) fn hash_part(hasher: &mut impl Hasher, part: &[u8]) {
     }
 }
 
-#[cfg(all(test, any(feature = "cache", feature = "throttle")))]
+#[cfg(all(test, feature = "throttle"))]
 mod tests {
     use std::collections::HashSet;
 

@@ -73,37 +73,36 @@ impl OpenRecord {
             }
         }
         let user_agent = if needs.user_agent { headers.get(USER_AGENT).cloned() } else { None };
-        let observation = Observation {
-            context,
-            method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
-            http_version: request.version(),
-            user_agent,
-            client_address: settings.client_address.as_ref().and_then(address),
-            prompt: None,
-            completion: None,
-            time: settings.clock.wall(),
-            arrived_at,
-            status: None,
-            grpc_status: None,
-            head_after: None,
-            first_byte_after: None,
-            first_token_after: None,
-            response_facts: None,
-            chunk_times: needs.chunk_times.then(Box::default),
-            bytes_out: 0,
-            digests_prompt: needs.prompt_digest,
-        };
-        // Last, because each arrival needs its record, whatever panics before.
-        for sink in &settings.sinks {
-            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
-        }
-        Self(Some(Box::new(Open {
+        let open = Box::new(Open {
             settings: Arc::clone(settings),
-            observation,
+            observation: Observation {
+                context,
+                method: request.method().clone(),
+                path: request.uri().path_and_query().cloned(),
+                http_version: request.version(),
+                user_agent,
+                client_address: settings.client_address.as_ref().and_then(address),
+                completion: None,
+                time: settings.clock.wall(),
+                arrived_at,
+                status: None,
+                grpc_status: None,
+                head_after: None,
+                first_byte_after: None,
+                first_token_after: None,
+                response_facts: None,
+                chunk_times: needs.chunk_times.then(Box::default),
+                bytes_out: 0,
+                digests_prompt: needs.prompt_digest,
+            },
             tap: None,
             is_in_service: false,
-        })))
+        });
+        // Last, because each arrival needs its record, whatever panics before.
+        for sink in &open.settings.sinks {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
+        }
+        Self(Some(open))
     }
 
     /// The context that counts the bytes of the request body. `None` when another layer counts them.
@@ -144,7 +143,7 @@ impl OpenRecord {
         let needs = open.settings.needs;
         let completion_bytes = open.settings.kept_bytes(needs.completion_bytes);
         open.observation.completion =
-            Capture::new(completion_bytes, needs.completion_digest, headers);
+            Capture::new(completion_bytes, needs.completion_digest, headers).map(Box::new);
         if needs.response_facts || open.observation.context.has_client_span() {
             open.observation.response_facts = Some(Box::default());
         }
@@ -191,7 +190,7 @@ impl OpenRecord {
 
     pub(super) fn close(&mut self, end: BodyEnd) {
         let Some(mut open) = self.0.take() else { return };
-        if let Some(mut tap) = open.tap.take() {
+        if let Some(tap) = &mut open.tap {
             tap.end(end);
         }
         if let Some(facts) = &mut open.observation.response_facts {
@@ -203,10 +202,11 @@ impl OpenRecord {
             completion.end();
         }
         let needs = open.settings.needs;
-        if needs.prompt_bytes > 0 || needs.prompt_digest {
-            let prompt = prompt_of(&open.observation.context);
-            open.observation.prompt = prompt.map(|prompt| prompt.lock().clone());
-        }
+        let prompt = if needs.prompt_bytes > 0 || needs.prompt_digest {
+            prompt_of(&open.observation.context).map(|prompt| prompt.lock().clone())
+        } else {
+            None
+        };
         let panicked = end == BodyEnd::Cancelled && open.is_in_service;
         let context = &open.observation.context;
         let ends = Ends {
@@ -232,6 +232,7 @@ impl OpenRecord {
             outcome: RequestOutcome::of(&ends),
             total: open.elapsed(),
             sample_rate: None,
+            prompt: prompt.as_ref(),
             scrubbers: &open.settings.scrubbers,
             observation: &open.observation,
         };

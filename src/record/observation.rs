@@ -16,10 +16,8 @@ pub(crate) struct Observation {
     pub(crate) http_version: Version,
     pub(crate) user_agent: Option<HeaderValue>,
     pub(crate) client_address: Option<IpAddr>,
-    /// Of the request body, once the record is complete. `None` unless a sink needs it.
-    pub(crate) prompt: Option<Capture>,
-    /// Of the response body. `None` unless a sink needs it.
-    pub(crate) completion: Option<Capture>,
+    /// Of the response body. `None` unless a sink needs it. Boxed, because few do.
+    pub(crate) completion: Option<Box<Capture>>,
     pub(crate) time: SystemTime,
     /// By the monotonic clock.
     pub(crate) arrived_at: Duration,

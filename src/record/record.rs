@@ -9,6 +9,7 @@ use http::{StatusCode, Version};
 
 use super::{
     body::RecordedBody,
+    capture::Capture,
     cut::cut,
     gen_ai::{operation_of_request, provider_of_origin},
     observation::Observation,
@@ -37,6 +38,8 @@ pub struct Record<'a> {
     pub(crate) attempts: Attempts,
     pub(crate) outcome: RequestOutcome,
     pub(crate) total: Duration,
+    // Of the request body. `None` unless a sink needs it.
+    pub(crate) prompt: Option<&'a Capture>,
     // The copies of a log that shows a part of the records say which part.
     pub(crate) sample_rate: Option<f64>,
 }
@@ -168,7 +171,7 @@ impl Record<'_> {
     /// [needs it]: super::RecordSink::needs
     #[must_use]
     pub fn prompt(&self) -> Option<RecordedBody<'_>> {
-        let capture = self.observation.prompt.as_ref()?;
+        let capture = self.prompt?;
         Some(RecordedBody { capture, scrubbers: self.scrubbers })
     }
 
@@ -234,8 +237,7 @@ impl Record<'_> {
     /// Returns the digest of the request body. `None` unless a sink [needs](super::Needs::prompt_digest) it.
     #[must_use]
     pub fn payload_digest(&self) -> Option<PayloadDigest> {
-        let capture =
-            self.observation.prompt.as_ref().filter(|_| self.observation.digests_prompt)?;
+        let capture = self.prompt.filter(|_| self.observation.digests_prompt)?;
         Some(match (capture.is_whole(), capture.total(), capture.digest()) {
             (true, 0, _) => PayloadDigest::Empty,
             (false, 0, _) => PayloadDigest::Unread,

@@ -15,7 +15,7 @@ use crate::{
 #[inline]
 pub(crate) fn write(object: &mut JsonObject, of: Members, record: &Record<'_>) {
     if of.has(M::Time) {
-        object.plain(member_name!("time"), str::from_utf8(&rfc3339(record.time())).ok());
+        object.plain(member_name!("time"), Some(rfc3339(record.time())));
     }
     object.text(member_name!("request_id"), of.when(M::RequestId, || record.request_id()));
     object.plain(member_name!("trace_id"), of.when(M::TraceId, || record.trace_id()));

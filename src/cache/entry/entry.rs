@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use super::{
     blocks::Blocks, expiry::ExpirySlot, facts::ResponseFacts, header_list::HeaderList,
@@ -38,7 +38,12 @@ pub(crate) struct StoredResponse {
     pub(crate) origin: Origin,
     expiry_slot: OnceLock<ExpirySlot>,
     spelling_slot: Lock<Option<SpellingSlot>>,
+    /// Those of the latest hit, with its age and its time to live in seconds.
+    hit_values: Lock<Option<((u64, i64), HitValues)>>,
 }
+
+/// The values of the headers of a hit that change each second: `age` and `cache-status`.
+pub(crate) type HitValues = [HeaderValue; 2];
 
 /// A body and the lengths of its original chunks.
 #[derive(Clone, Debug, Default)]
@@ -104,6 +109,7 @@ impl Entry {
             origin,
             expiry_slot: OnceLock::new(),
             spelling_slot: Lock::default(),
+            hit_values: Lock::default(),
         }))
     }
 
@@ -126,6 +132,7 @@ impl Entry {
             origin: response.origin.clone(),
             expiry_slot: OnceLock::new(),
             spelling_slot: Lock::default(),
+            hit_values: Lock::default(),
         }))
     }
 
@@ -148,14 +155,16 @@ impl Entry {
     pub(crate) fn weight(&self) -> u64 {
         // Slots of three tables that grow by doubling, and the headers of the allocations.
         const SLOTS: usize = 512;
+        // Two values, each with its share count.
+        const HIT_VALUES: usize = 144;
         const SERVED: usize = 256;
         let response = &*self.0;
         let headers = response.trailers.iter().chain([&response.headers]);
         let headers: usize = headers.map(|list| list.weight() + list.values_length()).sum();
         let tags = response.origin.validity.tags.len() * size_of::<Tag>();
         let served = if response.origin.served.is_some() { SERVED } else { 0 };
-        (size_of::<StoredResponse>() + SLOTS + served + tags + headers + response.body.weight())
-            as u64
+        let fixed = size_of::<StoredResponse>() + SLOTS + HIT_VALUES;
+        (fixed + served + tags + headers + response.body.weight()) as u64
     }
 
     /// Returns the bytes of the body.
@@ -173,6 +182,25 @@ impl Entry {
         let replaced = self.0.spelling_slot.lock().replace(slot);
         // After the lock.
         drop(replaced);
+    }
+
+    /// Returns the values of a hit at a time. `render` makes them of the age and the time to live in
+    /// seconds, once for all hits of the same second.
+    pub(crate) fn hit_values(
+        &self,
+        now: Duration,
+        render: impl FnOnce(u64, i64) -> HitValues,
+    ) -> HitValues {
+        let (age, ttl) = (self.age(now).as_secs(), self.ttl_seconds(now));
+        let mut latest = self.0.hit_values.lock();
+        if let Some((of, values)) = &*latest
+            && *of == (age, ttl)
+        {
+            return values.clone();
+        }
+        let values = render(age, ttl);
+        *latest = Some(((age, ttl), values.clone()));
+        values
     }
 
     pub(crate) fn age(&self, now: Duration) -> Duration {
@@ -297,7 +325,7 @@ impl ChunkedBody {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use http::{HeaderValue, header::ETAG};
+    use http::header::ETAG;
 
     use super::*;
 
@@ -334,6 +362,29 @@ pub(crate) mod tests {
         assert_eq!((trailers.to_map(0), entry.headers.len()), (headers.to_map(0), 1));
         drop((chunks, headers));
         assert!(buffer.is_unique());
+    }
+
+    #[test]
+    fn the_values_of_hits_are_made_once_a_second() {
+        let entry = entry(&[], 60);
+        let made = std::cell::Cell::new(0);
+        let at = |millis| {
+            let values = entry.hit_values(Duration::from_millis(millis), |age, ttl| {
+                made.set(made.get() + 1);
+                [HeaderValue::from(age), HeaderValue::from(ttl)]
+            });
+            (values.map(|value| value.to_str().unwrap().to_owned()), made.get())
+        };
+        let is = |age: &str, ttl: &str| [age.to_owned(), ttl.to_owned()];
+        assert_eq!(at(2_000), (is("2", "58"), 1));
+        assert_eq!(at(2_000), (is("2", "58"), 1));
+        // The age counts whole seconds, and so does what is left of the minute.
+        assert_eq!(at(2_001), (is("2", "57"), 2));
+        assert_eq!(at(2_999), (is("2", "57"), 2));
+        assert_eq!(at(3_000), (is("3", "57"), 3));
+        // A stale entry.
+        assert_eq!(at(61_500), (is("61", "-1"), 4));
+        assert_eq!(at(2_000), (is("2", "58"), 5));
     }
 
     #[test]

@@ -1,4 +1,10 @@
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, IF_MATCH, IF_MODIFIED_SINCE,
+        IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, UPGRADE,
+    },
+};
 
 /// The headers of a request that the cache reads, found in one pass.
 ///
@@ -34,22 +40,18 @@ impl<'a> RequestHeaders<'a> {
             present: 0,
         };
         for (name, value) in map {
-            match name.as_str() {
-                "host" => headers.host = headers.host.or(Some(value)),
-                "content-type" => {
-                    headers.has_one_content_type = headers.content_type.is_none();
-                    headers.content_type = headers.content_type.or(Some(value));
-                }
-                "authorization" => headers.has_authorization = true,
-                "cache-control" => headers.has_cache_control = true,
-                "if-match"
-                | "if-modified-since"
-                | "if-none-match"
-                | "if-range"
-                | "if-unmodified-since"
-                | "range"
-                | "upgrade" => headers.is_partial = true,
-                _ => {}
+            // By names rather than by their text, which would be read first.
+            if *name == HOST {
+                headers.host = headers.host.or(Some(value));
+            } else if *name == CONTENT_TYPE {
+                headers.has_one_content_type = headers.content_type.is_none();
+                headers.content_type = headers.content_type.or(Some(value));
+            } else if *name == AUTHORIZATION {
+                headers.has_authorization = true;
+            } else if *name == CACHE_CONTROL {
+                headers.has_cache_control = true;
+            } else {
+                headers.is_partial |= asks_for_a_part(name);
             }
             for (number, _) in keyed.iter().take(64).enumerate().filter(|(_, own)| *own == name) {
                 headers.present |= 1 << number;
@@ -77,9 +79,20 @@ impl<'a> RequestHeaders<'a> {
     }
 }
 
+/// Returns whether a header of this name makes a request partial.
+fn asks_for_a_part(name: &HeaderName) -> bool {
+    *name == IF_MATCH
+        || *name == IF_MODIFIED_SINCE
+        || *name == IF_NONE_MATCH
+        || *name == IF_RANGE
+        || *name == IF_UNMODIFIED_SINCE
+        || *name == RANGE
+        || *name == UPGRADE
+}
+
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCEPT, HOST};
+    use http::header::ACCEPT;
 
     use super::*;
 

@@ -52,7 +52,7 @@ impl RequestKey<'_> {
         let mut hasher = secret.hasher();
         self.scope.put(&mut hasher);
         self.put_head(&mut hasher);
-        hasher.part(content_type.as_bytes());
+        hasher.optional(Some(content_type.as_bytes()).filter(|value| *value != USUAL_TYPE));
         hasher.part(payload.bytes()?);
         Some(hasher.finish())
     }

@@ -5,8 +5,8 @@ use std::{
 
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
-use super::parts::KeyParts;
-use crate::keyed_hash::{hash_part, random_key};
+use super::parts::{PartHasher, Update};
+use crate::keyed_hash::random_key;
 
 /// A keyed hash of a request as it is written.
 ///
@@ -22,7 +22,7 @@ pub(crate) struct Spelling(u128);
 #[derive(Clone)]
 pub(crate) struct SpellingSecret(SipHasher24);
 
-pub(crate) struct SpellingHasher(SipHasher24);
+pub(crate) type SpellingHasher = PartHasher<SipHasher24>;
 
 impl SpellingSecret {
     pub(crate) fn random() -> Self {
@@ -30,23 +30,19 @@ impl SpellingSecret {
     }
 
     pub(crate) const fn hasher(&self) -> SpellingHasher {
-        SpellingHasher(self.0)
+        SpellingHasher::new(self.0)
     }
 }
 
 impl SpellingHasher {
-    pub(crate) fn finish(&self) -> Spelling {
-        Spelling(self.0.finish128().as_u128())
+    pub(crate) fn finish(self) -> Spelling {
+        Spelling(self.into_hash().finish128().as_u128())
     }
 }
 
-impl KeyParts for SpellingHasher {
-    fn part(&mut self, part: &[u8]) {
-        hash_part(&mut self.0, part);
-    }
-
-    fn count(&mut self, count: usize) {
-        self.0.write_u64(count as u64);
+impl Update for SipHasher24 {
+    fn update(&mut self, bytes: &[u8]) {
+        self.write(bytes);
     }
 }
 

@@ -115,12 +115,16 @@ impl Exchange {
         // `age`, `cache-status` and `warning` are added.
         let mut headers = entry.headers.to_map(3);
         if self.engine.settings().shows_status() {
-            headers.insert(AGE, age_value(entry.age(now).as_secs()));
+            let [age, status] = entry.hit_values(now, |age, ttl| {
+                [age_value(age), CacheStatus::Hit { ttl }.header_value()]
+            });
+            headers.insert(AGE, age);
+            headers.append(CACHE_STATUS, status);
         } else {
             // It would reveal the age.
             headers.remove(DATE);
         }
-        self.add_status(&mut headers, CacheStatus::Hit { ttl: entry.ttl_seconds(now) });
+        self.add_warning(&mut headers);
         let status = entry.status;
         let mut response = Response::new(ResponseBody::replay(entry, self.context.clone()));
         *response.status_mut() = status;
@@ -185,6 +189,10 @@ impl Exchange {
             // The cache next to the client comes last (RFC 9211 section 2).
             headers.append(CACHE_STATUS, status.header_value());
         }
+        self.add_warning(headers);
+    }
+
+    fn add_warning(&self, headers: &mut HeaderMap) {
         if self.warn {
             // The text of API Gateway.
             headers.append(WARNING, HeaderValue::from_static(IGNORED));
