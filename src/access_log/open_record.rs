@@ -73,37 +73,37 @@ impl OpenRecord {
             }
         }
         let user_agent = if needs.user_agent { headers.get(USER_AGENT).cloned() } else { None };
-        let observation = Observation {
-            context,
-            method: request.method().clone(),
-            path: request.uri().path_and_query().cloned(),
-            http_version: request.version(),
-            user_agent,
-            client_address: settings.client_address.as_ref().and_then(address),
-            prompt: None,
-            completion: None,
-            time: settings.clock.wall(),
-            arrived_at,
-            status: None,
-            grpc_status: None,
-            head_after: None,
-            first_byte_after: None,
-            first_token_after: None,
-            response_facts: None,
-            chunk_times: needs.chunk_times.then(Box::default),
-            bytes_out: 0,
-            digests_prompt: needs.prompt_digest,
-        };
-        // Last, because each arrival needs its record, whatever panics before.
-        for sink in &settings.sinks {
-            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
-        }
-        Self(Some(Box::new(Open {
+        let open = Box::new(Open {
             settings: Arc::clone(settings),
-            observation,
+            observation: Observation {
+                context,
+                method: request.method().clone(),
+                path: request.uri().path_and_query().cloned(),
+                http_version: request.version(),
+                user_agent,
+                client_address: settings.client_address.as_ref().and_then(address),
+                prompt: None,
+                completion: None,
+                time: settings.clock.wall(),
+                arrived_at,
+                status: None,
+                grpc_status: None,
+                head_after: None,
+                first_byte_after: None,
+                first_token_after: None,
+                response_facts: None,
+                chunk_times: needs.chunk_times.then(Box::default),
+                bytes_out: 0,
+                digests_prompt: needs.prompt_digest,
+            },
             tap: None,
             is_in_service: false,
-        })))
+        });
+        // Last, because each arrival needs its record, whatever panics before.
+        for sink in &open.settings.sinks {
+            let _panicked = catch_unwind(AssertUnwindSafe(|| sink.arrived()));
+        }
+        Self(Some(open))
     }
 
     /// The context that counts the bytes of the request body. `None` when another layer counts them.
@@ -191,7 +191,7 @@ impl OpenRecord {
 
     pub(super) fn close(&mut self, end: BodyEnd) {
         let Some(mut open) = self.0.take() else { return };
-        if let Some(mut tap) = open.tap.take() {
+        if let Some(tap) = &mut open.tap {
             tap.end(end);
         }
         if let Some(facts) = &mut open.observation.response_facts {
