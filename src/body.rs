@@ -183,11 +183,8 @@ pin_project! {
 impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
     /// Watches `body`. A body at its end ends with this call.
     pub fn new(body: B, watch: W) -> Self {
-        let mut guard = EndGuard { watch, ended: false, on_drop: BodyEnd::Cancelled };
-        let remaining = body.size_hint().exact();
-        if body.is_end_stream() {
-            guard.end(BodyEnd::Complete);
-        } else if remaining == Some(0) {
+        let (mut guard, remaining) = EndGuard::of(&body, watch);
+        if remaining == Some(0) {
             guard.on_drop = BodyEnd::Complete;
         }
         Self { body, guard, remaining }
@@ -203,21 +200,21 @@ impl<B: Body<Data = Bytes>, W: Watch> WatchedBody<B, W> {
 
     /// Watches `body` like [`of_response`](Self::of_response), for a caller that has taken the
     /// response apart.
+    // The body is moved once, into its place.
+    #[inline]
     pub(crate) fn of_head(body: B, head: &Parts, is_for_head: bool, watch: W) -> Self {
-        let mut watched = Self::new(body, watch);
-        if watched.remaining.is_none() {
-            watched.remaining = content_length(&head.headers);
-        }
+        let (mut guard, known) = EndGuard::of(&body, watch);
+        let remaining = known.or_else(|| content_length(&head.headers));
         let bodiless = is_for_head
             || head.status.is_informational()
             || head.status == StatusCode::NO_CONTENT
             || head.status == StatusCode::NOT_MODIFIED;
         if bodiless {
-            watched.guard.end(BodyEnd::Complete);
-        } else if watched.remaining == Some(0) {
-            watched.guard.on_drop = BodyEnd::Complete;
+            guard.end(BodyEnd::Complete);
+        } else if remaining == Some(0) {
+            guard.on_drop = BodyEnd::Complete;
         }
-        watched
+        Self { body, guard, remaining }
     }
 }
 
@@ -323,6 +320,15 @@ struct EndGuard<W: Watch> {
 }
 
 impl<W: Watch> EndGuard<W> {
+    /// Returns the guard of `body` and its length, if it is known. A body at its end ends with this call.
+    fn of<B: Body>(body: &B, watch: W) -> (Self, Option<u64>) {
+        let mut guard = Self { watch, ended: false, on_drop: BodyEnd::Cancelled };
+        if body.is_end_stream() {
+            guard.end(BodyEnd::Complete);
+        }
+        (guard, body.size_hint().exact())
+    }
+
     fn data(&mut self, data: &Bytes) {
         if !self.ended {
             self.watch.data(data);

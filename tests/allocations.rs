@@ -194,11 +194,11 @@ where
 fn a_stack_is_no_larger_than_stated() {
     let signer = Signer::es256();
     let sizes = [
-        ("all layers", sizes(all_present!(&signer)), [224, 1_128, 560]),
+        ("all layers", sizes(all_present!(&signer)), [224, 1_016, 560]),
         (
             "all layers and the stalled reader",
             sizes(all_present!(&signer).stalled_reader(StalledReaderLayer::new())),
-            [232, 1_136, 56],
+            [232, 1_024, 56],
         ),
     ];
     for (what, sizes, stated) in sizes {

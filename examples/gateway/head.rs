@@ -7,7 +7,7 @@
 use std::{
     net::Ipv6Addr,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axum::{
@@ -80,10 +80,12 @@ where
         self.0.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, request: Request<R>) -> Self::Future {
         match refused(&request) {
             Some(response) => CheckedFuture::Refused { response: Some(Box::new(response)) },
-            None => CheckedFuture::Passed { future: self.0.call(request) },
+            None => CheckedFuture::passed(&mut self.0, request),
         }
     }
 }
@@ -94,6 +96,17 @@ pin_project! {
         // `None` after completion. Boxed, because most requests pass.
         Refused { response: Option<Box<Response<ResponseBody<B>>>> },
         Passed { #[pin] future: F },
+    }
+}
+
+impl<F, B> CheckedFuture<F, B> {
+    // Of its own, so that the future is made in its place.
+    #[inline(never)]
+    fn passed<S, R>(inner: &mut S, request: Request<R>) -> Self
+    where
+        S: Service<Request<R>, Future = F>,
+    {
+        Self::Passed { future: inner.call(request) }
     }
 }
 
@@ -110,8 +123,7 @@ where
                 None => Poll::Pending,
             },
             CheckedProj::Passed { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+                future.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
             }
         }
     }

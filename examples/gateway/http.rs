@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -37,6 +37,7 @@ use crate::{
     held::Held,
     peer::{LeftUnread, Peer, UnreadWatch},
     probes::{self, OpenRoutes},
+    seldom::Seldom,
     stack::Gateway,
 };
 
@@ -160,13 +161,19 @@ impl Http {
         mut leaving: watch::Receiver<bool>,
     ) {
         tokio::pin!(connection);
+        let end = Seldom::new(async {
+            tokio::select! {
+                biased;
+                _leave = leaving.wait_for(|leave| *leave) => None,
+                overdue = activity.overdue(self.head_timeout) => Some(overdue),
+            }
+        });
         tokio::select! {
             // First, because hyper closes a connection on which it has read nothing.
             biased;
             _ended = connection.as_mut() => return,
-            _leave = leaving.wait_for(|leave| *leave) => {}
-            overdue = activity.overdue(self.head_timeout) => {
-                if overdue == Overdue::Head {
+            end = end => {
+                if end == Some(Overdue::Head) {
                     return;
                 }
             }
@@ -246,12 +253,18 @@ impl<S: Gateway> Future for RoutedFuture<S> {
                 return Poll::Ready(Ok(Held::of_response(response, in_flight)));
             }
         };
-        let Ok(response) = ready!(polled);
-        let Some(in_flight) = this.in_flight.take() else { return Poll::Pending };
-        Poll::Ready(Ok(if this.is_head {
-            Held::of_response(without_body(response.map(ResponseBody::inner)), in_flight)
-        } else {
-            response.map(|body| Held::new(ResponseBody::inner(body), in_flight))
-        }))
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(response)) => {
+                let Some(in_flight) = this.in_flight.take() else { return Poll::Pending };
+                if this.is_head {
+                    let response = without_body(response.map(ResponseBody::inner));
+                    return Poll::Ready(Ok(Held::of_response(response, in_flight)));
+                }
+                Poll::Ready(
+                    Ok(response.map(|body| Held::new(ResponseBody::inner(body), in_flight))),
+                )
+            }
+        }
     }
 }

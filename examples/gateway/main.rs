@@ -21,6 +21,7 @@ mod output;
 mod peer;
 mod probes;
 mod ready;
+mod seldom;
 mod serve;
 mod shared;
 mod signals;

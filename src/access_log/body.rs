@@ -96,14 +96,19 @@ impl<B: Body<Data = Bytes> + Default> Default for ResponseBody<B> {
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// The response with its body in this one.
-    pub(super) fn new(
-        response: Response<body::ResponseBody<B>>,
+    // The body is moved once, into its place.
+    #[inline]
+    pub(super) fn new<R>(
+        response: Response<R>,
+        wrap: impl FnOnce(R) -> body::ResponseBody<B>,
         mut record: OpenRecord,
     ) -> Response<Self> {
         record.head(response.status(), response.headers());
-        let method = record.method().cloned().unwrap_or(Method::GET);
+        let is_for_head = record.method() == Some(&Method::HEAD);
+        let (head, body) = response.into_parts();
         let watch = RecordWatch { record };
-        WatchedBody::of_response(response, &method, watch).map(|body| Self { body })
+        let body = WatchedBody::of_head(wrap(body), &head, is_for_head, watch);
+        Response::from_parts(head, Self { body })
     }
 }
 

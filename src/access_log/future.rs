@@ -1,13 +1,14 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
 use super::{body::ResponseBody, open_record::OpenRecord};
 use crate::{
@@ -35,8 +36,16 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn new(inner: F, record: OpenRecord) -> Self {
-        Self { state: State::Pass { inner }, record }
+    /// Calls the inner service. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass<S, R>(inner: &mut S, request: R, record: &mut OpenRecord) -> Self
+    where
+        S: Service<R, Future = F>,
+    {
+        record.enter_service();
+        let inner = inner.call(request);
+        record.leave_service();
+        Self { state: State::Pass { inner }, record: record.take() }
     }
 
     pub(super) fn reject(pending: PendingRejection, record: OpenRecord) -> Self {
@@ -53,24 +62,32 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = match this.state.project() {
+        match this.state.project() {
             StateProj::Pass { inner } => {
                 this.record.enter_service();
                 let polled = inner.poll(cx);
                 this.record.leave_service();
-                ready!(polled).map(|response| response.map(body::ResponseBody::inner))
+                match polled {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(response)) => {
+                        let wrap = body::ResponseBody::inner;
+                        Poll::Ready(Ok(ResponseBody::new(response, wrap, this.record.take())))
+                    }
+                    Poll::Ready(Err(error)) => {
+                        this.record.take().close(BodyEnd::Error);
+                        Poll::Ready(Err(error))
+                    }
+                }
             }
             StateProj::Reject { pending } => match pending.take() {
-                Some(pending) => Ok(pending.respond()),
+                Some(pending) => {
+                    let (response, record) = (pending.respond(), this.record.take());
+                    Poll::Ready(Ok(ResponseBody::new(response, |body| body, record)))
+                }
                 // A poll after completion stays pending.
-                None => return Poll::Pending,
+                None => Poll::Pending,
             },
-        };
-        let mut record = this.record.take();
-        if result.is_err() {
-            record.close(BodyEnd::Error);
         }
-        Poll::Ready(result.map(|response| ResponseBody::new(response, record)))
     }
 }
 

@@ -187,6 +187,8 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // Before the call, so that a panic inside it leaves a record too.
         let mut record = match &self.settings {
@@ -202,9 +204,7 @@ where
             return ResponseFuture::reject(responder.pending(rejection, context), record);
         }
         let counter = record.byte_counter();
-        record.enter_service();
-        let inner = self.inner.call(request.map(|body| RequestBody::new(body, counter)));
-        record.leave_service();
-        ResponseFuture::new(inner, record)
+        let request = request.map(|body| RequestBody::new(body, counter));
+        ResponseFuture::pass(&mut self.inner, request, &mut record)
     }
 }

@@ -75,8 +75,13 @@ impl Admission {
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn pass(future: F) -> Self {
-        Self { state: ResponseState::Pass { future } }
+    /// Passes a request on. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass(inner: &mut S, request: Request<B>) -> Self
+    where
+        S: Service<Request<B>, Future = F>,
+    {
+        Self { state: ResponseState::Pass { future: inner.call(request) } }
     }
 
     pub(super) fn wait(waiting: WaitingRequest<S, B>) -> Self {
@@ -100,8 +105,7 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 ResponseStateProj::Pass { future } => {
-                    let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
+                    return future.poll(cx).map_ok(|response| response.map(ResponseBody::inner));
                 }
                 ResponseStateProj::Reject { pending } => {
                     // A poll after completion stays pending.

@@ -64,9 +64,11 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(authentication) = &self.authentication else {
-            return ResponseFuture::pass(self.inner.call(request));
+            return ResponseFuture::pass(&mut self.inner, request);
         };
         let context = RequestContext::ensure(request.extensions_mut());
         // An identity that is already there was not verified by this layer.
@@ -77,7 +79,7 @@ where
         match decision {
             Decision::Allow(identity) => {
                 admission.admit(authentication, &mut request, identity);
-                ResponseFuture::pass(self.inner.call(request))
+                ResponseFuture::pass(&mut self.inner, request)
             }
             Decision::Reject(rejection) => {
                 let responder = self.format.for_layer(Layer::Auth, &request);

@@ -24,9 +24,10 @@ pub(super) struct Again<B> {
 
 impl<B: 'static> Again<B> {
     /// Copies the request. `None` when its body is streamed.
-    pub(super) fn copy(request: &Request<B>, clients: &Arc<Clients<B>>) -> Option<Self> {
-        let copy = RequestCopy::of(request, |_| false)?;
-        Some(Self { called: Instant::now(), copy, clients: Arc::clone(clients) })
+    pub(super) fn copy(request: &Request<B>, clients: &Arc<Clients<B>>) -> Option<Box<Self>> {
+        RequestCopy::of(request, |_| false).map(|copy| {
+            Box::new(Self { called: Instant::now(), copy, clients: Arc::clone(clients) })
+        })
     }
 
     /// Whether the request may be sent again after it failed in this way.
@@ -55,7 +56,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// Sends the copy on a new connection, as one more attempt.
-    pub(super) fn send(self) -> Option<legacy::ResponseFuture> {
+    pub(super) fn send(&self) -> Option<legacy::ResponseFuture> {
         let mut request = self.copy.request()?;
         if let Some(context) = self.copy.context() {
             context.repeat_attempt(&mut request);

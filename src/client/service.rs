@@ -107,7 +107,7 @@ where
                 ResponseFuture::refused(AddressRefused { reach })
             };
         }
-        let again = Again::copy(&request, &self.clients).map(Box::new);
+        let again = Again::copy(&request, &self.clients);
         ResponseFuture::new(self.clients.send(request), again)
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
     course::Failure,
     hold::{Goal, Verdict},
     planned::{Admission, Planned},
-    run::{Run, RunAndHold, State, StateProj, Step},
+    run::{Run, RunAndHold, RunProj, State, StateProj, Step},
 };
 use crate::{
     context::AbandonReason, load_limit::NoPermit, payload::Payload, rejection::PendingRejection,
@@ -31,35 +31,37 @@ pin_project! {
         #[pin]
         state: State<F>,
         // `None` for a request that passes unchanged and after completion.
-        run: Option<Box<RunAndHold<S, R, E>>>,
-        // The deadline of the attempt in flight, or the wait before the next one.
-        #[pin]
-        timer: Option<Sleep>,
+        run: Option<Pin<Box<RunAndHold<S, R, E>>>>,
     }
 }
 
 impl<F, S, R, E> ResponseFuture<F, S, R, E> {
-    pub(super) const fn pass(future: F) -> Self {
-        Self { state: State::Pass { future }, run: None, timer: None }
+    /// Passes a request on unchanged. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass(inner: &mut S, request: Request<Payload>) -> Self
+    where
+        S: Service<Request<Payload>, Future = F>,
+    {
+        Self { state: State::Pass { future: inner.call(request) }, run: None }
     }
 
     pub(super) fn reject(pending: PendingRejection) -> Self {
-        Self { state: State::Reject { pending: Some(Box::new(pending)) }, run: None, timer: None }
+        Self { state: State::Reject { pending: Some(Box::new(pending)) }, run: None }
     }
 
     pub(super) fn call(future: F, run: Run<S>) -> Self {
-        Self { state: State::Call { future }, run: boxed(run), timer: None }
+        Self { state: State::Call { future }, run: boxed(run, None) }
     }
 
     /// Waits before the first attempt.
     pub(super) fn wait(planned: Planned, run: Run<S>) -> Self {
         let (state, until) = planned.into_state();
-        Self { state, run: boxed(run), timer: until.map(sleep_until) }
+        Self { state, run: boxed(run, until) }
     }
 }
 
-fn boxed<S, R, E>(run: Run<S>) -> Option<Box<RunAndHold<S, R, E>>> {
-    Some(Box::new(RunAndHold { run, hold: None }))
+fn boxed<S, R, E>(run: Run<S>, until: Option<Instant>) -> Option<Pin<Box<RunAndHold<S, R, E>>>> {
+    Some(Box::pin(RunAndHold { run, hold: None, timer: until.map(sleep_until) }))
 }
 
 impl<F, S, R, E> Future for ResponseFuture<F, S, R, R::Error>
@@ -75,8 +77,7 @@ where
         loop {
             let step = match this.state.as_mut().project() {
                 StateProj::Pass { future } => {
-                    let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(response.map(ResponseBody::passed)));
+                    return future.poll(cx).map_ok(|response| response.map(ResponseBody::passed));
                 }
                 StateProj::Reject { pending } => {
                     // A poll after completion stays pending.
@@ -85,16 +86,16 @@ where
                 }
                 StateProj::Call { future } => {
                     let Some(current) = this.run else { return Poll::Pending };
-                    let run = &mut current.run;
+                    let RunProj { run, mut timer, .. } = current.as_mut().project();
                     match future.poll(cx) {
                         Poll::Ready(result) => run.on_result(result),
                         Poll::Pending => {
-                            ready!(run.poll_deadline(this.timer.as_mut(), cx));
+                            ready!(run.poll_deadline(timer.as_mut(), cx));
                             let Some((next, until)) =
                                 run.after_late(Failure::of(AbandonReason::Timeout))
                             else {
                                 // No other target can start now, so this attempt goes on.
-                                this.timer.set(run.next_look().map(sleep_until));
+                                timer.set(run.next_look().map(sleep_until));
                                 continue;
                             };
                             Step::Next(next, until)
@@ -103,12 +104,12 @@ where
                 }
                 StateProj::Hold => {
                     let Some(current) = this.run else { return Poll::Pending };
-                    let RunAndHold { run, hold: slot } = &mut **current;
+                    let RunProj { run, hold: slot, timer } = current.as_mut().project();
                     let Some(hold) = slot.as_mut() else { return Poll::Pending };
                     let verdict = match hold.poll(cx) {
                         Poll::Ready(verdict) => verdict,
                         Poll::Pending => {
-                            ready!(run.poll_deadline(this.timer.as_mut(), cx));
+                            ready!(run.poll_deadline(timer, cx));
                             match hold.goal {
                                 Goal::Content => Verdict::Late,
                                 Goal::Usage => Verdict::Pass,
@@ -122,8 +123,8 @@ where
                     let (Some(current), Some(waiting)) = (&mut *this.run, next.as_ref()) else {
                         return Poll::Pending;
                     };
-                    let run = &mut current.run;
-                    if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                    let RunProj { run, timer, .. } = current.as_mut().project();
+                    if let Some(timer) = timer.as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
                     let cools_until = run.course.cools_until(waiting.entry);
@@ -150,7 +151,7 @@ where
                 }
                 StateProj::Queue { wait, next } => {
                     let Some(current) = this.run else { return Poll::Pending };
-                    let run = &mut current.run;
+                    let run = current.as_mut().project().run;
                     let permit = ready!(Pin::new(wait).poll(cx));
                     let Some(mut next) = next.take() else { return Poll::Pending };
                     if permit.is_none() {
@@ -167,7 +168,7 @@ where
                 }
                 StateProj::Ready { next } => {
                     let Some(current) = this.run else { return Poll::Pending };
-                    let run = &mut current.run;
+                    let run = current.as_mut().project().run;
                     let ready = ready!(run.poll_ready(cx));
                     let Some(next) = next.take() else { return Poll::Pending };
                     run.begin(next.entry, next.reached, next.permit, next.is_waited_for);
@@ -183,18 +184,20 @@ where
                 Step::Next(next, until) => {
                     // Drops the attempt before a wait begins.
                     this.state.set(next);
-                    this.timer.set(until.map(sleep_until));
+                    if let Some(current) = this.run {
+                        current.as_mut().project().timer.set(until.map(sleep_until));
+                    }
                 }
                 Step::Hold(hold, until) => {
-                    if let Some(current) = this.run {
-                        current.hold = Some(hold);
-                    }
                     this.state.set(State::Hold);
-                    this.timer.set(until.map(sleep_until));
+                    if let Some(current) = this.run {
+                        let mut current = current.as_mut().project();
+                        *current.hold = Some(hold);
+                        current.timer.set(until.map(sleep_until));
+                    }
                 }
                 Step::Done(outcome) => {
                     this.state.set(State::Reject { pending: None });
-                    this.timer.set(None);
                     *this.run = None;
                     return Poll::Ready(outcome);
                 }

@@ -75,11 +75,17 @@ pub(super) struct Run<S> {
     is_late: bool,
 }
 
-/// The large part of the future. Boxed, because the future is moved through every layer.
-pub(super) struct RunAndHold<S, R, E> {
-    pub(super) run: Run<S>,
-    /// The response whose beginning is read.
-    pub(super) hold: Option<Hold<R, E>>,
+pin_project! {
+    /// The large part of the future. Boxed, because the future is moved through every layer.
+    #[project = RunProj]
+    pub(super) struct RunAndHold<S, R, E> {
+        pub(super) run: Run<S>,
+        // The response whose beginning is read.
+        pub(super) hold: Option<Hold<R, E>>,
+        // The deadline of the attempt in flight, or the wait before the next one.
+        #[pin]
+        pub(super) timer: Option<Sleep>,
+    }
 }
 
 /// The request of an attempt that has not begun.

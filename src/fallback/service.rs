@@ -61,14 +61,16 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut request = request.map(Payload::payload_of);
         let Some(settings) = &self.settings else {
-            return ResponseFuture::pass(self.inner.call(request));
+            return ResponseFuture::pass(&mut self.inner, request);
         };
         let (targets, is_alias) = settings.targets_of(&request);
         if targets.is_empty() {
-            return ResponseFuture::pass(self.inner.call(request));
+            return ResponseFuture::pass(&mut self.inner, request);
         }
         let context = RequestContext::ensure(request.extensions_mut());
         context.announce_attempts_are_recorded();

@@ -158,6 +158,11 @@ impl PeerAddress {
     /// Walks the header from the right while the addresses are those of proxies.
     fn peer(&self, connection: IpAddr, headers: &HeaderMap) -> IpAddr {
         let Some((field, proxies)) = &self.behind else { return connection };
+        let is_proxy = |address: IpAddr| proxies.iter().any(|proxy| proxy.contains(address));
+        // Before the look for the header, because many gateways have connections of clients alone.
+        if !is_proxy(connection) {
+            return connection;
+        }
         let mut address = connection;
         let mut elements = headers
             .get_all(field.name())
@@ -166,7 +171,7 @@ impl PeerAddress {
             .flat_map(|value| forwarded::from_the_right(value.as_bytes()))
             .take(MAX_HOPS)
             .filter(|element| !element.is_empty());
-        while proxies.iter().any(|proxy| proxy.contains(address)) {
+        while is_proxy(address) {
             let reported = elements.next().and_then(|element| match field {
                 ForwardedHeader::Forwarded => forwarded::forwarded(element),
                 ForwardedHeader::XForwardedFor => forwarded::x_forwarded_for(element),
@@ -180,11 +185,13 @@ impl PeerAddress {
     }
 }
 
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 impl ForwardedHeader {
     const fn name(self) -> HeaderName {
         match self {
             Self::Forwarded => FORWARDED,
-            Self::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            Self::XForwardedFor => X_FORWARDED_FOR,
         }
     }
 }

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::{
     body::ResponseBody,
-    future::ResponseFuture,
+    future::{OnResponse, ResponseFuture},
     inbound::{BAGGAGE, Inbound, X_AMZN_REQUESTID, X_REQUEST_ID, owned, well_formed},
     settings::Settings,
     span::server_span,
@@ -54,7 +54,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(settings) = &self.settings else {
-            return ResponseFuture::unchanged(self.inner.call(request));
+            return ResponseFuture::unchanged(&mut self.inner, request);
         };
         let context = RequestContext::ensure(request.extensions_mut());
         let inbound = Inbound::of(request.headers());
@@ -62,7 +62,7 @@ where
         let is_trusted =
             || *trusted.get_or_init(|| settings.trust.has(request.extensions(), request.headers()));
         let Some(id) = choose(settings, &context, &inbound, is_trusted) else {
-            return ResponseFuture::unchanged(self.inner.call(request));
+            return ResponseFuture::unchanged(&mut self.inner, request);
         };
         // A layer outside may have decided on the trace.
         let accepted = context
@@ -91,8 +91,9 @@ where
             let headers = request.headers_mut();
             trace::propagate(accepted, propagator, headers, &context, &span);
         }
-        let inner = span.in_scope(|| self.inner.call(request));
-        ResponseFuture::new(inner, span, id, &context, settings.amzn_request_id)
+        let mut own = OnResponse::new(span.clone(), id, &context, settings.amzn_request_id);
+        let _entered = span.entered();
+        ResponseFuture::pass(&mut self.inner, request, &mut own)
     }
 }
 

@@ -2,11 +2,12 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::Response;
+use http::{Request, Response};
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
 use crate::{body::ResponseBody, rejection::PendingRejection};
 
@@ -28,8 +29,13 @@ pin_project! {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) const fn pass(future: F) -> Self {
-        Self { state: ResponseState::Pass { future } }
+    /// Passes a request on. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass<S, B>(inner: &mut S, request: Request<B>) -> Self
+    where
+        S: Service<Request<B>, Future = F>,
+    {
+        Self { state: ResponseState::Pass { future: inner.call(request) } }
     }
 
     pub(super) fn reject(pending: PendingRejection) -> Self {
@@ -46,8 +52,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             ResponseStateProj::Pass { future } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(response.map(ResponseBody::inner)))
+                future.poll(cx).map_ok(|response| response.map(ResponseBody::inner))
             }
             ResponseStateProj::Reject { pending } => {
                 // A poll after completion stays pending.

@@ -48,9 +48,11 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(routes) = &self.routes else {
-            return ResponseFuture::pass(self.inner.call(request));
+            return ResponseFuture::pass(&mut self.inner, request);
         };
         let context = RequestContext::ensure(request.extensions_mut());
         match routes.find(request.method(), request.uri().path()) {
@@ -60,7 +62,7 @@ where
                 if let Some(mode) = found.body {
                     context.set_body_mode(mode);
                 }
-                ResponseFuture::pass(self.inner.call(request))
+                ResponseFuture::pass(&mut self.inner, request)
             }
             Err(rejection) => {
                 let responder = self.format.for_layer(Layer::Route, &request);

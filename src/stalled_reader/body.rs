@@ -34,35 +34,22 @@ enum Kind {
 }
 
 impl ResponseBody {
-    pub(super) fn guarded<B>(body: B, readers: &Arc<Readers>) -> Self
+    /// Guards a body with `readers`, or passes it on without them.
+    pub(super) fn new<B>(body: B, readers: Option<&Arc<Readers>>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        Self::new(body, |body| Kind::Guarded(readers.occupy(body)))
-    }
-
-    pub(super) fn unguarded<B>(body: B) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        Self::new(body, |body| Kind::Unguarded(Some(Lock::new(body))))
-    }
-
-    fn new<B>(body: B, kind: impl FnOnce(Inner) -> Kind) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        let is_end_stream = body.is_end_stream();
         // A body at its end has nothing to give back.
-        let kind = if is_end_stream {
-            Kind::Unguarded(None)
-        } else {
-            kind(Box::pin(body.map_err(Into::into)))
+        if body.is_end_stream() {
+            return Self::default();
+        }
+        let body: Inner = Box::pin(body.map_err(Into::into));
+        let kind = match readers {
+            Some(readers) => Kind::Guarded(readers.occupy(body)),
+            None => Kind::Unguarded(Some(Lock::new(body))),
         };
-        Self { kind, is_end_stream, failed: false }
+        Self { kind, is_end_stream: false, failed: false }
     }
 }
 

@@ -80,7 +80,7 @@ use std::{
     error::Error,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -209,10 +209,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        Poll::Ready(Ok(response.map(|body| match this.readers {
-            Some(readers) => ResponseBody::guarded(body, readers),
-            None => ResponseBody::unguarded(body),
-        })))
+        let readers = this.readers.as_ref();
+        this.inner.poll(cx).map_ok(|response| response.map(|body| ResponseBody::new(body, readers)))
     }
 }

@@ -8,6 +8,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::on_response::AtEnd;
 use crate::{
     body::{self, WatchedBody},
     limits::Release,
@@ -51,11 +52,8 @@ impl<B> Default for ResponseBody<B> {
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
     /// Wraps the response to a request with permits in flight.
-    pub(super) fn releasing(
-        response: Response<B>,
-        is_for_head: bool,
-        release: Release,
-    ) -> Response<Self> {
+    pub(super) fn releasing(response: Response<B>, at_end: AtEnd) -> Response<Self> {
+        let AtEnd { release, is_for_head } = at_end;
         let (head, body) = response.into_parts();
         let body = WatchedBody::of_head(body, &head, is_for_head, release);
         Response::from_parts(head, Self { kind: Kind::Releasing { body } })

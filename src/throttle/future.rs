@@ -54,8 +54,17 @@ pub(super) struct Waiting<S, B> {
 }
 
 impl<F, S, B> ResponseFuture<F, S, B> {
-    pub(super) const fn pass(future: F, on_response: Option<OnResponse>) -> Self {
-        Self { state: State::Pass { future, on_response } }
+    /// Passes a request on. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass(inner: &mut S, request: Request<B>) -> Self
+    where
+        S: Service<Request<B>, Future = F>,
+    {
+        Self { state: State::Pass { future: inner.call(request), on_response: None } }
+    }
+
+    pub(super) const fn acting(future: F, on_response: OnResponse) -> Self {
+        Self { state: State::Pass { future, on_response: Some(on_response) } }
     }
 
     pub(super) fn wait(waiting: Waiting<S, B>) -> Self {
@@ -82,16 +91,19 @@ where
                 StateProj::Pass { future, on_response } => {
                     return match future.poll(cx) {
                         Poll::Pending => Poll::Pending,
-                        Poll::Ready(Ok(response)) if on_response.is_none() => {
-                            Poll::Ready(Ok(response.map(ResponseBody::inner)))
-                        }
-                        Poll::Ready(result) => {
-                            // An error drops the release, which gives permits in flight back at once.
-                            let on_response = on_response.take();
-                            Poll::Ready(result.map(|response| match on_response {
-                                Some(on_response) => on_response.apply(response),
+                        Poll::Ready(Ok(mut response)) => {
+                            let release = on_response
+                                .take()
+                                .and_then(|on_response| on_response.apply(&mut response));
+                            Poll::Ready(Ok(match release {
+                                Some(release) => ResponseBody::releasing(response, release),
                                 None => response.map(ResponseBody::inner),
                             }))
+                        }
+                        Poll::Ready(Err(error)) => {
+                            // Gives permits in flight back at once.
+                            *on_response = None;
+                            Poll::Ready(Err(error))
                         }
                     };
                 }

@@ -1,10 +1,7 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Response};
-use http_body::Body;
 
-use super::body::ResponseBody;
 use crate::limits::{Decision, LimitSet, PermitRequest, RateLimitHeaders, Release};
 
 /// The layer's work on the response to a request that passed.
@@ -13,6 +10,12 @@ pub(super) struct OnResponse {
     release: Option<Release>,
     headers: Option<RateLimitHeaders>,
     is_for_head: bool,
+}
+
+/// What the end of a response body gives back.
+pub(super) struct AtEnd {
+    pub(super) release: Release,
+    pub(super) is_for_head: bool,
 }
 
 impl OnResponse {
@@ -32,18 +35,13 @@ impl OnResponse {
         any.then(|| Self { release, headers, is_for_head: method == Method::HEAD })
     }
 
-    pub(super) fn apply<R: Body<Data = Bytes>>(
-        self,
-        mut response: Response<R>,
-    ) -> Response<ResponseBody<R>> {
+    /// Edits the response. Returns what the end of its body gives back.
+    pub(super) fn apply<R>(self, response: &mut Response<R>) -> Option<AtEnd> {
         let Self { release, headers, is_for_head } = self;
-        let release = release.and_then(|release| release.on_response(&response));
+        let release = release.and_then(|release| release.on_response(response));
         if let Some(headers) = headers {
-            headers.apply(&mut response);
+            headers.apply(response);
         }
-        match release {
-            Some(release) => ResponseBody::releasing(response, is_for_head, release),
-            None => response.map(ResponseBody::inner),
-        }
+        release.map(|release| AtEnd { release, is_for_head })
     }
 }

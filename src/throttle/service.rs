@@ -65,9 +65,11 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(limits) = &self.limits else {
-            return ResponseFuture::pass(self.inner.call(request), None);
+            return ResponseFuture::pass(&mut self.inner, request);
         };
         // Borrowed where the request has one, so that most requests need no clone.
         let made;
@@ -91,7 +93,12 @@ where
                             OnResponse::new(limits, &permit_requests, decision, request.method())
                         });
                         context.pass(self.place);
-                        ResponseFuture::pass(self.inner.call(request), on_response)
+                        match on_response {
+                            None => ResponseFuture::pass(&mut self.inner, request),
+                            Some(on_response) => {
+                                ResponseFuture::acting(self.inner.call(request), on_response)
+                            }
+                        }
                     }
                     Err(rejection) => {
                         let responder = self.rejections.for_layer(self.place, &request);

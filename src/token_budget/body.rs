@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -34,6 +34,10 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    pub(super) const fn inner(body: B) -> Self {
+        Self::plain(body::ResponseBody::inner(body))
+    }
+
     pub(super) const fn plain(body: body::ResponseBody<B>) -> Self {
         Self { kind: Kind::Plain { body } }
     }
@@ -47,21 +51,22 @@ impl<B> Default for ResponseBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> ResponseBody<B> {
-    /// Wraps the response to a `method` request with a reservation.
+    /// Wraps the response to a request with a reservation.
     pub(super) fn settling(
         response: Response<B>,
-        method: &Method,
+        is_for_head: bool,
         reservation: Reservation,
         hide_usage: bool,
     ) -> Response<Self> {
         let hide =
             hide_usage && response.status().is_success() && is_event_stream(response.headers());
-        let response = WatchedBody::of_response(response, method, reservation);
+        let (head, body) = response.into_parts();
+        let body = WatchedBody::of_head(body, &head, is_for_head, reservation);
         if hide {
-            HideUsage::of_response(response)
+            HideUsage::of_response(Response::from_parts(head, body))
                 .map(|body| Self { kind: Kind::WithoutUsage { body: Box::pin(body) } })
         } else {
-            response.map(|body| Self { kind: Kind::Settling { body } })
+            Response::from_parts(head, Self { kind: Kind::Settling { body } })
         }
     }
 }

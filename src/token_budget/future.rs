@@ -16,7 +16,6 @@ use super::{
     reservation::{Reservation, ReservationRequest},
 };
 use crate::{
-    body,
     limits::{Decision, StoreFuture, StoreUnavailable},
     payload::Payload,
     rejection::{PendingRejection, Responder},
@@ -41,7 +40,7 @@ pin_project! {
             #[pin]
             future: F,
             reservation: Option<Reservation>,
-            method: Method,
+            is_for_head: bool,
             hide_usage: bool,
         },
         // Boxed, since only a shared store makes requests wait, and that costs a round trip.
@@ -61,13 +60,21 @@ pub(super) struct Waiting<S> {
 }
 
 impl<F, S> ResponseFuture<F, S> {
-    pub(super) const fn pass(
-        future: F,
-        reservation: Option<Reservation>,
-        method: Method,
+    /// Passes a request on. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass(
+        inner: &mut S,
+        request: Request<Payload>,
+        reservation: &mut Option<Reservation>,
         hide_usage: bool,
-    ) -> Self {
-        Self { state: State::Pass { future, reservation, method, hide_usage } }
+    ) -> Self
+    where
+        S: Service<Request<Payload>, Future = F>,
+    {
+        let is_for_head = request.method() == Method::HEAD;
+        let future = inner.call(request);
+        let reservation = reservation.take();
+        Self { state: State::Pass { future, reservation, is_for_head, hide_usage } }
     }
 
     pub(super) fn wait(waiting: Waiting<S>) -> Self {
@@ -91,16 +98,23 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Pass { future, reservation, method, hide_usage } => {
-                    let result = ready!(future.poll(cx));
-                    let reservation = reservation.take();
-                    return Poll::Ready(result.map(|mut response| match reservation {
-                        Some(mut reservation) => {
-                            reservation.on_response(&mut response);
-                            ResponseBody::settling(response, method, reservation, *hide_usage)
+                StateProj::Pass { future, reservation, is_for_head, hide_usage } => {
+                    return match future.poll(cx) {
+                        Poll::Pending => Poll::Pending,
+                        Poll::Ready(Ok(mut response)) => {
+                            Poll::Ready(Ok(match reservation.take() {
+                                Some(mut own) => {
+                                    own.on_response(&mut response);
+                                    ResponseBody::settling(response, *is_for_head, own, *hide_usage)
+                                }
+                                None => response.map(ResponseBody::inner),
+                            }))
                         }
-                        None => response.map(body::ResponseBody::inner).map(ResponseBody::plain),
-                    }));
+                        Poll::Ready(Err(error)) => {
+                            *reservation = None;
+                            Poll::Ready(Err(error))
+                        }
+                    };
                 }
                 StateProj::Reject { pending } => {
                     let Some(pending) = pending.take() else { return Poll::Pending };
@@ -123,9 +137,9 @@ impl<S: Service<Request<Payload>>> Waiting<S> {
         let Self { decision: _, reservation, hide_usage, responder, mut inner, request } = self;
         match reservation.finish(decision) {
             Ok(reservation) => {
-                let method = request.method().clone();
+                let is_for_head = request.method() == Method::HEAD;
                 let future = inner.call(request);
-                State::Pass { future, reservation: Some(reservation), method, hide_usage }
+                State::Pass { future, reservation: Some(reservation), is_for_head, hide_usage }
             }
             Err((rejection, context)) => {
                 State::Reject { pending: Some(responder.pending(rejection, context)) }

@@ -59,11 +59,12 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let mut request = request.map(Payload::payload_of);
         let Some(settings) = &self.settings else {
-            let method = request.method().clone();
-            return ResponseFuture::pass(self.inner.call(request), None, method, false);
+            return ResponseFuture::pass(&mut self.inner, request, &mut None, false);
         };
         let context = RequestContext::ensure(request.extensions_mut());
         let responder = settings.rejections.for_layer(Layer::TokenBudget, &request);
@@ -71,8 +72,7 @@ where
             Ok(Some(prepared)) => prepared,
             Ok(None) => {
                 context.pass(Layer::TokenBudget);
-                let method = request.method().clone();
-                return ResponseFuture::pass(self.inner.call(request), None, method, false);
+                return ResponseFuture::pass(&mut self.inner, request, &mut None, false);
             }
             Err(rejection) => return ResponseFuture::reject(responder.pending(rejection, context)),
         };
@@ -114,9 +114,8 @@ where
         match decision {
             StoreDecision::Now(decision) => match reservation.finish(decision) {
                 Ok(reservation) => {
-                    let method = request.method().clone();
-                    let future = self.inner.call(request);
-                    ResponseFuture::pass(future, Some(reservation), method, hide_usage)
+                    let mut reservation = Some(reservation);
+                    ResponseFuture::pass(&mut self.inner, request, &mut reservation, hide_usage)
                 }
                 Err((rejection, context)) => {
                     ResponseFuture::reject(responder.pending(rejection, context))

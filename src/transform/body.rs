@@ -35,6 +35,10 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    pub(super) const fn inner(body: B) -> Self {
+        Self::unchanged(body::ResponseBody::inner(body))
+    }
+
     pub(super) const fn unchanged(body: body::ResponseBody<B>) -> Self {
         Self { kind: BodyKind::Unchanged { body } }
     }
@@ -53,7 +57,7 @@ pub(super) fn hide_usage<B: Body<Data = Bytes>>(
     context: &RequestContext,
 ) -> Response<ResponseBody<B>> {
     if !response.status().is_success() || !is_event_stream(response.headers()) {
-        return response.map(body::ResponseBody::inner).map(ResponseBody::unchanged);
+        return response.map(ResponseBody::inner);
     }
     // Layers further out do not see the usage, so it is read here.
     let tap = Tap::claim(context, response.status(), response.headers());

@@ -1,16 +1,17 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
 use super::body::{ResponseBody, hide_usage};
-use crate::{body, context::RequestContext, rejection::PendingRejection};
+use crate::{context::RequestContext, payload::Payload, rejection::PendingRejection};
 
 pin_project! {
     /// Response future for [`Transform`](super::Transform).
@@ -36,8 +37,18 @@ impl<F> ResponseFuture<F> {
         Self { state: ResponseState::Reject { pending: Some(pending) } }
     }
 
-    pub(super) const fn pass(future: F, hide_usage: Option<RequestContext>) -> Self {
-        Self { state: ResponseState::Pass { future, hide_usage } }
+    /// Passes a request on. A function of its own, so that the future is made in its place.
+    #[inline(never)]
+    pub(super) fn pass<S>(
+        inner: &mut S,
+        request: Request<Payload>,
+        hide_usage: &mut Option<RequestContext>,
+    ) -> Self
+    where
+        S: Service<Request<Payload>, Future = F>,
+    {
+        let future = inner.call(request);
+        Self { state: ResponseState::Pass { future, hide_usage: hide_usage.take() } }
     }
 }
 
@@ -51,11 +62,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             ResponseStateProj::Pass { future, hide_usage: context } => {
-                let response = ready!(future.poll(cx))?;
-                Poll::Ready(Ok(match context.take() {
+                future.poll(cx).map_ok(|response| match context.take() {
                     Some(context) => hide_usage(response, &context),
-                    None => response.map(body::ResponseBody::inner).map(ResponseBody::unchanged),
-                }))
+                    None => response.map(ResponseBody::inner),
+                })
             }
             ResponseStateProj::Reject { pending } => {
                 // A poll after completion stays pending.

@@ -44,10 +44,12 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request = request.map(Payload::payload_of);
         let Some(settings) = self.settings.as_ref().filter(|settings| settings.has_edits()) else {
-            return ResponseFuture::pass(self.inner.call(request), None);
+            return ResponseFuture::pass(&mut self.inner, request, &mut None);
         };
         let responder = settings.format.for_layer(Layer::Transform, &request);
         let (mut parts, mut payload) = request.into_parts();
@@ -55,14 +57,14 @@ where
         match settings.apply(&mut parts, &mut payload, &context) {
             Ok(hide_usage) => {
                 context.pass(Layer::Transform);
-                let hide_usage = hide_usage.then(|| {
+                let mut hide_usage = hide_usage.then(|| {
                     context.announce_response_is_read();
                     let identity = HeaderValue::from_static("identity");
                     parts.headers.insert(ACCEPT_ENCODING, identity);
                     context
                 });
                 let request = Request::from_parts(parts, payload);
-                ResponseFuture::pass(self.inner.call(request), hide_usage)
+                ResponseFuture::pass(&mut self.inner, request, &mut hide_usage)
             }
             Err(rejection) => ResponseFuture::reject(responder.pending(rejection, context)),
         }

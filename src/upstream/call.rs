@@ -72,7 +72,6 @@ where
         match context.in_attempt(|| this.future.poll(cx)) {
             Poll::Ready(Ok(response)) => {
                 let Some(parts) = this.parts.take() else { return Poll::Pending };
-                // The response is put together once, because each time moves it.
                 let (mut head, body) = response.into_parts();
                 if let Err(rejection) = forward(&mut head, &parts.settings.log, context) {
                     return Poll::Ready(Err(rejection));
@@ -89,8 +88,7 @@ where
                     }
                     parts.settings.conclude(busy, &mut head, &[], context);
                 }
-                let body = Peekable::Unread { body };
-                Poll::Ready(Ok(Called::Response(parts.respond(head, body, context))))
+                Poll::Ready(Ok(Called::Response { head, body, parts }))
             }
             Poll::Ready(Err(error)) => {
                 let Some(parts) = this.parts.take() else { return Poll::Pending };
@@ -119,9 +117,9 @@ where
 }
 
 /// The end of a call.
-#[expect(clippy::large_enum_variant, reason = "the usual variant is the large one")]
 pub(super) enum Called<R> {
-    Response(Response<ResponseBody<R>>),
+    /// The caller puts the response together, because each other place would move it.
+    Response { head: Parts, body: R, parts: ResponseParts },
     /// The head waits for the start of its body.
     Peeking(Box<Peeking<R>>),
 }
@@ -135,7 +133,7 @@ pub(super) struct Peeking<R> {
 
 /// The parts that a response takes over from its call.
 #[derive(Debug)]
-struct ResponseParts {
+pub(super) struct ResponseParts {
     settings: Arc<Settings>,
     // When the request was queued, or else when the call first waited.
     started: Option<Instant>,
@@ -158,7 +156,7 @@ where
         // A poll after completion stays pending.
         let Some((mut head, parts)) = self.parts.take() else { return Poll::Pending };
         parts.settings.conclude(self.busy, &mut head, &start, context);
-        Poll::Ready(parts.respond(head, body, context))
+        Poll::Ready(parts.respond_with(head, body, context))
     }
 }
 
@@ -169,7 +167,21 @@ impl<R> fmt::Debug for Peeking<R> {
 }
 
 impl ResponseParts {
-    fn respond<R>(
+    /// Returns the response with its unread body.
+    pub(super) fn respond<R>(
+        self,
+        head: Parts,
+        body: R,
+        context: &RequestContext,
+    ) -> Response<ResponseBody<R>>
+    where
+        R: Body<Data = Bytes>,
+        R::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.respond_with(head, Peekable::Unread { body }, context)
+    }
+
+    fn respond_with<R>(
         self,
         head: Parts,
         body: Peekable<R>,

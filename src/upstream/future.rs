@@ -51,6 +51,10 @@ pin_project! {
     }
 }
 
+impl<F, S, B, R> ResponseState<F, S, B, R> {
+    const DONE: Self = Self::Reject { rejection: None };
+}
+
 impl<F, S, B, R> ResponseFuture<F, S, B, R> {
     pub(super) const fn reject(
         rejection: Rejection,
@@ -91,38 +95,39 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = loop {
+        let rejection = loop {
             let next = match this.state.as_mut().project() {
                 ResponseStateProj::Reject { rejection } => match rejection.take() {
-                    Some(rejection) => break Err(rejection),
+                    Some(rejection) => break rejection,
                     // A poll after completion stays pending.
                     None => return Poll::Pending,
                 },
                 ResponseStateProj::Queued { queued } => {
                     match ready!(Queued::poll(queued, cx, this.context)) {
                         Ok(call) => ResponseState::Pass { call },
-                        Err(reason) => break Err(no_slot(reason, this.context)),
+                        Err(reason) => break no_slot(reason, this.context),
                     }
                 }
                 ResponseStateProj::Pass { call } => match ready!(call.poll(cx, this.context)) {
-                    Ok(Called::Response(response)) => break Ok(response),
+                    Ok(Called::Response { head, body, parts }) => {
+                        this.state.set(ResponseState::DONE);
+                        return Poll::Ready(Ok(parts.respond(head, body, this.context)));
+                    }
                     Ok(Called::Peeking(peeking)) => ResponseState::Peek { peeking },
-                    Err(rejection) => break Err(rejection),
+                    Err(rejection) => break rejection,
                 },
                 ResponseStateProj::Peek { peeking } => {
-                    break Ok(ready!(peeking.poll(cx, this.context)));
+                    let response = ready!(peeking.poll(cx, this.context));
+                    this.state.set(ResponseState::DONE);
+                    return Poll::Ready(Ok(response));
                 }
             };
             this.state.set(next);
         };
         // Drops the client's future and a connection attempt at once.
-        this.state.set(ResponseState::Reject { rejection: None });
-        if result.is_err() {
-            this.context.end_attempt(this.context.attempt_number());
-        }
-        Poll::Ready(Ok(result.unwrap_or_else(|rejection| {
-            this.responder.respond(rejection, this.context).map(ResponseBody::new)
-        })))
+        this.state.set(ResponseState::DONE);
+        this.context.end_attempt(this.context.attempt_number());
+        Poll::Ready(Ok(this.responder.respond(rejection, this.context).map(ResponseBody::new)))
     }
 }
 

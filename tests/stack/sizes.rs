@@ -70,5 +70,5 @@ fn futures_and_bodies_are_small() {
     sizes::<_, Request, _>("access log", &log);
     let id = RequestIdLayer::new().layer(log);
     let [_, future, body] = sizes::<_, Request, _>("request id", &id);
-    assert!(future <= 952 && body <= 384, "{future} and {body} bytes");
+    assert!(future <= 840 && body <= 376, "{future} and {body} bytes");
 }

@@ -130,9 +130,12 @@ impl AttemptList {
     /// Ends the attempt with this number.
     #[cfg(feature = "access-log")]
     pub(super) fn end(&mut self, number: usize) {
-        let now = self.now();
-        if let Some(attempt) = self.get(number) {
-            attempt.end(now);
+        // The end of a body and its drop both end its attempt.
+        if self.get(number).is_some_and(|open| open.attempt.duration.is_none()) {
+            let now = self.now();
+            if let Some(open) = self.get(number) {
+                open.end(now);
+            }
         }
     }
 

@@ -51,6 +51,8 @@ where
         self.inner.poll_ready(cx)
     }
 
+    // Not inlined, so that the caller has the future made in its place.
+    #[inline(never)]
     fn call(&mut self, request: Request<B>) -> S::Future {
         let is_signed = Form::of(request.uri(), request.headers()).is_some();
         let (mut parts, body) = request.into_parts();
