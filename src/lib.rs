@@ -86,6 +86,7 @@ mod file_version;
 mod hop_by_hop;
 #[cfg(feature = "access-log")]
 mod json_object;
+mod json_string;
 #[cfg(any(feature = "access-log", feature = "cache", feature = "throttle"))]
 mod keyed_hash;
 #[cfg(any(feature = "fallback", feature = "upstream"))]

@@ -39,6 +39,7 @@ mod framer;
 mod splitter;
 
 use http::{HeaderMap, header::CONTENT_TYPE};
+use memchr::memchr;
 
 pub use self::{
     event::{Decoder, Event},
@@ -51,7 +52,16 @@ pub(crate) use self::{
 
 /// Returns whether the content type is `text/event-stream` with any parameters.
 pub(crate) fn says_event_stream(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    let essence = media_type.and_then(|value| value.split(|byte| *byte == b';').next());
-    essence.is_some_and(|essence| essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+    headers.get(CONTENT_TYPE).is_some_and(|value| is_event_stream(essence(value.as_bytes())))
+}
+
+/// Returns a content type without its parameters.
+pub(crate) fn essence(content_type: &[u8]) -> &[u8] {
+    let end = memchr(b';', content_type).unwrap_or(content_type.len());
+    content_type.get(..end).unwrap_or_default().trim_ascii()
+}
+
+/// Returns whether a content type without its parameters is `text/event-stream`.
+pub(crate) fn is_event_stream(essence: &[u8]) -> bool {
+    essence.eq_ignore_ascii_case(b"text/event-stream")
 }

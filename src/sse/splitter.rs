@@ -22,6 +22,8 @@ pub(crate) struct Part {
     pub(crate) closes: bool,
     /// Whether the frame is beyond the bound.
     pub(crate) oversize: bool,
+    /// Whether they are one line and the blank line after it. It may be false of such a frame.
+    pub(crate) one_line: bool,
 }
 
 impl Splitter {
@@ -32,6 +34,8 @@ impl Splitter {
     /// Returns the part of `chunk` up to the end of the frame, or all of it.
     pub(crate) fn next(&mut self, chunk: &[u8]) -> Part {
         let mut rest = chunk;
+        // The place of the first line end.
+        let mut first_end = None;
         if std::mem::take(&mut self.after_cr)
             && let [b'\n', tail @ ..] = rest
         {
@@ -41,7 +45,9 @@ impl Splitter {
         }
         // A byte-order mark counts as content of its line. It can only join an empty frame to the
         // next one, which changes no event.
-        while let Some(at) = memchr2(b'\n', b'\r', rest) {
+        while let Some(at) = line_end(rest) {
+            let place = chunk.len().saturating_sub(rest.len()).saturating_add(at);
+            let first_end = *first_end.get_or_insert(place);
             let blank = self.line_is_empty && at == 0;
             let (line, after) = rest.split_at_checked(at.saturating_add(1)).unwrap_or((rest, &[]));
             self.size = self.size.saturating_add(line.len());
@@ -57,17 +63,51 @@ impl Splitter {
             if blank {
                 let oversize = self.size > self.max;
                 self.size = 0;
-                return Part {
-                    len: chunk.len().saturating_sub(rest.len()),
-                    closes: true,
-                    oversize,
-                };
+                let len = chunk.len().saturating_sub(rest.len());
+                let one_line = first_end.saturating_add(2) == len;
+                return Part { len, closes: true, oversize, one_line };
             }
         }
         if !rest.is_empty() {
             self.size = self.size.saturating_add(rest.len());
             self.line_is_empty = false;
         }
-        Part { len: chunk.len(), closes: false, oversize: self.size > self.max }
+        let oversize = self.size > self.max;
+        Part { len: chunk.len(), closes: false, oversize, one_line: false }
+    }
+}
+
+/// Returns the place of the first line end.
+#[inline]
+fn line_end(text: &[u8]) -> Option<usize> {
+    // A line that ends a frame is mostly empty.
+    if matches!(text, [b'\n' | b'\r', ..]) { Some(0) } else { memchr2(b'\n', b'\r', text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_of_one_line_has_no_other_line_end() {
+        let mut found = 0;
+        for line in ["data: a", "a\nb", "a\r\nb", "a\rb", "", "\n", "\r"] {
+            for end in ["\n\n", "\r\r", "\r\n\r\n", "\n\r", "\r\n\n", "\n\r\n"] {
+                let frame = format!("{line}{end}");
+                for before in ["", "\r", "x\r", "x\n\r"] {
+                    let mut splitter = Splitter::new(100);
+                    splitter.next(before.as_bytes());
+                    let part = splitter.next(frame.as_bytes());
+                    let read = frame.get(..part.len).unwrap_or_default();
+                    if let Some(line) = read.strip_suffix("\n\n")
+                        && part.one_line
+                    {
+                        assert!(part.closes && !line.contains(['\n', '\r']), "{frame:?}");
+                        found += 1;
+                    }
+                }
+            }
+        }
+        assert!(found > 0);
     }
 }

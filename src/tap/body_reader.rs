@@ -3,10 +3,13 @@ use http::{HeaderMap, header::CONTENT_TYPE};
 #[cfg(feature = "cache")]
 use super::completeness::Completeness;
 use super::{
-    document::{DocumentFacts, JsonScanner},
+    document::{DocumentFacts, JsonScanner, WantedFacts},
     stream::{EventStream, JsonLines, TapUpdate},
 };
-use crate::{body::BodyEnd, sse::says_event_stream};
+use crate::{
+    body::BodyEnd,
+    sse::{essence, is_event_stream},
+};
 
 /// Reads a body by its media type.
 pub(super) enum BodyReader {
@@ -19,15 +22,14 @@ pub(super) enum BodyReader {
 impl BodyReader {
     /// Returns the reader for the media type of these headers.
     ///
-    /// The reader of a JSON document estimates the tokens of its text if `counts_text`.
+    /// The reader of a JSON document collects the `wanted` facts. Those of streams collect all.
     #[inline]
-    pub(super) fn for_media_type(headers: &HeaderMap, counts_text: bool) -> Option<Self> {
-        let media_type = headers.get(CONTENT_TYPE)?.as_bytes();
-        let media_type = media_type.split(|byte| *byte == b';').next()?.trim_ascii();
-        if says_event_stream(headers) {
+    pub(super) fn for_media_type(headers: &HeaderMap, wanted: WantedFacts) -> Option<Self> {
+        let media_type = essence(headers.get(CONTENT_TYPE)?.as_bytes());
+        if is_json(media_type) {
+            Some(Self::Json(JsonScanner::collecting(wanted)))
+        } else if is_event_stream(media_type) {
             Some(Self::Events(EventStream::new()))
-        } else if is_json(media_type) {
-            Some(Self::Json(JsonScanner::counting_text_if(counts_text)))
         } else if is_json_lines(media_type) {
             Some(Self::Lines(Box::new(JsonLines::new())))
         } else {

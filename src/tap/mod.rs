@@ -219,7 +219,7 @@ use http::{HeaderMap, StatusCode};
 pub(crate) use self::completeness::Completeness;
 #[cfg(feature = "fallback")]
 pub(crate) use self::preview::Preview;
-use self::{body_reader::BodyReader, stream::TapUpdate};
+use self::{body_reader::BodyReader, document::WantedFacts, stream::TapUpdate};
 use crate::{
     body::{BodyEnd, Watch, is_coded},
     context::{RequestContext, Usage},
@@ -251,7 +251,7 @@ impl Tap {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
-        Self::claimed(context, status, headers, true)
+        Self::claimed(context, status, headers, WantedFacts::All)
     }
 
     /// Claims the tap for a layer that does not read the estimated tokens.
@@ -264,14 +264,16 @@ impl Tap {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
-        Self::claimed(context, status, headers, context.generated_tokens_are_read())
+        let all = context.generated_tokens_are_read();
+        let wanted = if all { WantedFacts::All } else { WantedFacts::Usage };
+        Self::claimed(context, status, headers, wanted)
     }
 
     fn claimed(
         context: &RequestContext,
         status: StatusCode,
         headers: &HeaderMap,
-        counts_text: bool,
+        wanted: WantedFacts,
     ) -> Option<Self> {
         if !context.claim_tap() {
             return None;
@@ -291,7 +293,7 @@ impl Tap {
             context: context.clone(),
             header_usage: header_usage.unwrap_or_default(),
             text_has_begun: false,
-            reader: BodyReader::for_media_type(headers, counts_text)?,
+            reader: BodyReader::for_media_type(headers, wanted)?,
         })
     }
 

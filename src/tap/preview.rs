@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{body_reader::BodyReader, stream::TapUpdate, usage_headers};
+use super::{body_reader::BodyReader, document::WantedFacts, stream::TapUpdate, usage_headers};
 use crate::{
     body::{BodyEnd, is_coded},
     context::{StreamEnd, Usage},
@@ -26,8 +26,11 @@ pub(crate) struct Preview {
 impl Preview {
     /// Creates the preview of a response with these headers.
     pub(crate) fn new(headers: &HeaderMap) -> Self {
-        let reader =
-            if is_coded(headers) { None } else { BodyReader::for_media_type(headers, false) };
+        let reader = if is_coded(headers) {
+            None
+        } else {
+            BodyReader::for_media_type(headers, WantedFacts::Usage)
+        };
         let header_usage = usage_headers::usage(headers);
         Self { reader, header_usage, usage: header_usage, tokens: 0, end: None }
     }

@@ -26,6 +26,7 @@ const GROUND: &[&str] = &[
     "hop_by_hop",
     "inner_service",
     "json_object",
+    "json_string",
     "keyed_hash",
     "load_limit",
     "lock",

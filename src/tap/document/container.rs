@@ -54,6 +54,28 @@ pub(super) enum Container {
 }
 
 impl Container {
+    /// Returns whether it may hold token counts, or an object that does.
+    pub(super) const fn leads_to_counts(self) -> bool {
+        matches!(
+            self,
+            Self::Batch
+                | Self::Root
+                | Self::Usage
+                | Self::Part
+                | Self::PartUsage
+                | Self::UsageDetails
+                | Self::PartUsageDetails
+                | Self::Tokens
+                | Self::BilledUnits
+                | Self::Meta
+                | Self::Details
+                | Self::Prefill
+                | Self::MetaInfo
+                | Self::UsageMetadata
+                | Self::Timings
+        )
+    }
+
     /// Returns whether each element of this array is a fact whatever its value.
     pub(super) const fn counts_elements(self) -> bool {
         matches!(self, Self::Prefill | Self::Errors)

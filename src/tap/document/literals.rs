@@ -20,14 +20,3 @@ pub(crate) fn code_unit(digits: &[u8]) -> u32 {
 pub(crate) fn append_digit(number: u64, digit: u8) -> u64 {
     number.saturating_mul(10).saturating_add(u64::from(digit & 0x0f))
 }
-
-/// Returns the number with these decimal digits, at most `u64::MAX`.
-pub(super) fn number(digits: &[u8]) -> u64 {
-    // Nineteen digits cannot exceed it.
-    if digits.len() < 20 {
-        let append =
-            |number: u64, digit: &u8| number.wrapping_mul(10).wrapping_add(u64::from(digit & 0x0f));
-        return digits.iter().fold(0, append);
-    }
-    digits.iter().fold(0, |number, digit| append_digit(number, *digit))
-}

@@ -116,6 +116,29 @@ impl MemberRole {
         }
     }
 
+    /// Returns whether its value is a token count, or may hold one.
+    pub(super) const fn leads_to_counts(self) -> bool {
+        matches!(
+            self,
+            Self::Usage
+                | Self::Response
+                | Self::Message
+                | Self::Delta
+                | Self::XGroq
+                | Self::Output
+                | Self::Meta
+                | Self::Tokens
+                | Self::BilledUnits
+                | Self::CountDetails
+                | Self::Details
+                | Self::Prefill
+                | Self::MetaInfo
+                | Self::UsageMetadata
+                | Self::Timings
+                | Self::Count(_)
+        )
+    }
+
     /// Returns the role of a member of any container but the root.
     pub(super) fn of(container: Container, name: &[u8]) -> Self {
         match container {

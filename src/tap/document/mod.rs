@@ -7,10 +7,10 @@ mod generated_text;
 mod literals;
 mod member_role;
 mod number;
-mod plain_string;
 mod root_member;
 mod scanner;
 mod token_counts;
+mod unread_value;
 mod whole_value;
 mod words;
 
@@ -18,8 +18,7 @@ pub(crate) use self::{
     facts::{Choices, DocumentFacts},
     flags::DocumentFlags,
     literals::{append_digit, code_unit, unescaped},
-    plain_string::split_plain,
-    scanner::JsonScanner,
+    scanner::{JsonScanner, WantedFacts},
     token_counts::PartialUsage,
     words::{BoundedWord, EventType, FinishReasons, names_error},
 };

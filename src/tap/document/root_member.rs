@@ -15,6 +15,10 @@ impl RootMember {
         use MemberRole as Role;
 
         let (role, flags) = match name {
+            // First because almost each document has them, and the names are compared in turn.
+            b"model" => (Role::Other, Flags::OTHER_MEMBER),
+            b"id" | b"created" => (Role::Other, Flags::MEMBERS),
+            b"object" => (Role::Object, Flags::MEMBERS),
             b"choices" | b"candidates" => (Role::Choices, Flags::DELTA_MEMBER),
             b"delta" => (Role::Delta, Flags::DELTA_MEMBER),
             b"token" => (Role::Token, Flags::DELTA_MEMBER),
@@ -37,14 +41,14 @@ impl RootMember {
             // An error without an `error` object may have these members. An object with any other
             // member holds more than an error.
             b"errors" => (Role::Errors, Flags::MEMBERS),
-            b"object" => (Role::Object, Flags::MEMBERS),
             b"status" => (Role::Status, Flags::MEMBERS),
             b"message" => (Role::Message, Flags::MEMBERS),
             b"success" => (Role::Success, Flags::MEMBERS),
             b"code" | b"status_code" | b"statusCode" => (Role::Code, Flags::MEMBERS),
-            b"title" | b"param" | b"id" | b"request_id" | b"requestId" | b"trace_id"
-            | b"instance" | b"timestamp" | b"created" | b"path" | b"stackTrace"
-            | b"documentation_url" => (Role::Other, Flags::MEMBERS),
+            b"title" | b"param" | b"request_id" | b"requestId" | b"trace_id" | b"instance"
+            | b"timestamp" | b"path" | b"stackTrace" | b"documentation_url" => {
+                (Role::Other, Flags::MEMBERS)
+            }
             // The words of an error in FastAPI, DashScope and others.
             b"detail" | b"msg" => (Role::Explanation, Flags::MEMBERS),
             _ if names_known_error(name) => (Role::NamedError, Flags::MEMBERS),

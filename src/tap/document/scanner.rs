@@ -2,13 +2,13 @@ use super::{
     container::Container,
     facts::DocumentFacts,
     generated_text::{GeneratedText, TextKind},
-    literals::{number, unescaped},
+    literals::unescaped,
     member_role::MemberRole,
-    plain_string::split_plain,
     root_member::RootMember,
     whole_value::{after_literal, whole_number},
     words::{BoundedWord, Word},
 };
+use crate::json_string::split_plain;
 
 /// Reads a JSON document (RFC 8259) piece by piece.
 ///
@@ -16,11 +16,11 @@ use super::{
 /// the document except the name or word that it is reading.
 pub(crate) struct JsonScanner {
     pub(super) state: ScanState,
-    depth: u8,
+    pub(super) depth: u8,
     // A bit for each level, the innermost the lowest: 1 for an object, 0 for an array.
-    objects: u128,
+    pub(super) objects: u128,
     // The outermost levels. All others are `Container::Other`.
-    containers: [Container; 6],
+    pub(super) containers: [Container; 6],
     // The innermost level.
     pub(super) container: Container,
     // The level of the object with the arguments of a tool that is being read, or 0.
@@ -30,8 +30,17 @@ pub(crate) struct JsonScanner {
     word: BoundedWord,
     // The digits read so far. `None` when the number is no count.
     pub(super) number: Option<u64>,
-    counts_text: bool,
+    pub(super) wanted: WantedFacts,
     pub(super) facts: DocumentFacts,
+}
+
+/// The facts of a document that its reader uses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum WantedFacts {
+    /// The usage, and whether the document is complete. Values without counts are only checked.
+    Usage,
+    /// All facts, and the estimated tokens of the text.
+    All,
 }
 
 #[derive(Clone, Copy)]
@@ -83,15 +92,15 @@ pub(super) enum NumberPart {
 // === impl JsonScanner ===
 
 impl JsonScanner {
-    const MAX_DEPTH: u8 = 128;
+    pub(super) const MAX_DEPTH: u8 = 128;
 
+    /// Creates a scanner that collects all facts.
     pub(crate) fn new() -> Self {
-        Self::counting_text_if(true)
+        Self::collecting(WantedFacts::All)
     }
 
-    /// Creates a scanner that estimates the tokens of the text only if `counts_text`.
     #[inline]
-    pub(crate) fn counting_text_if(counts_text: bool) -> Self {
+    pub(crate) fn collecting(wanted: WantedFacts) -> Self {
         Self {
             state: ScanState::Value,
             depth: 0,
@@ -102,7 +111,7 @@ impl JsonScanner {
             member: MemberRole::Other,
             word: BoundedWord::EMPTY,
             number: None,
-            counts_text,
+            wanted,
             facts: DocumentFacts::default(),
         }
     }
@@ -134,7 +143,11 @@ impl JsonScanner {
             self.read_name(name);
             self.state = ScanState::Value;
             let [byte, tail @ ..] = value else { return value };
-            rest = self.value(*byte, value, tail);
+            rest = if self.wants_no_fact_of(*byte) {
+                self.pass_value(value)
+            } else {
+                self.value(*byte, value, tail)
+            };
             if let (ScanState::FirstValue, [b'{', tail @ ..]) = (self.state, rest) {
                 self.facts.start_value(self.container, self.member);
                 self.open(true);
@@ -245,8 +258,8 @@ impl JsonScanner {
                 return tail;
             }
             b'0'..=b'9' if self.arguments == 0 => {
-                if let Some((digits, after)) = whole_number(rest) {
-                    self.read_whole_number(digits);
+                if let Some((number, after)) = whole_number(rest) {
+                    self.read_whole_number(number);
                     return after;
                 }
             }
@@ -279,9 +292,9 @@ impl JsonScanner {
     }
 
     #[inline]
-    fn read_whole_number(&mut self, digits: &[u8]) {
+    fn read_whole_number(&mut self, number: u64) {
         if self.member != MemberRole::Other || self.container.counts_elements() {
-            self.facts.read_whole_number(self.container, self.member, number(digits));
+            self.facts.read_whole_number(self.container, self.member, number);
         }
         self.state = self.after();
     }
@@ -307,7 +320,10 @@ impl JsonScanner {
             self.state = ScanState::Stopped;
             return;
         }
-        let container = self.member.container(self.container, object);
+        let mut container = self.member.container(self.container, object);
+        if self.wanted == WantedFacts::Usage && !container.leads_to_counts() {
+            container = Container::Other;
+        }
         self.facts.start_container(self.container, self.member, container);
         if let Some(slot) = self.containers.get_mut(usize::from(self.depth)) {
             *slot = container;
@@ -317,7 +333,7 @@ impl JsonScanner {
         let remembered = usize::from(self.depth) <= self.containers.len();
         self.container = if remembered { container } else { Container::Other };
         let arguments = object && self.member == MemberRole::Arguments;
-        if arguments && self.arguments == 0 && self.counts_text {
+        if arguments && self.arguments == 0 && self.wanted == WantedFacts::All {
             self.arguments = self.depth;
         }
         self.objects = (self.objects << 1) | u128::from(object);
@@ -354,7 +370,7 @@ impl JsonScanner {
         if self.depth == 0 { ScanState::End } else { ScanState::Comma }
     }
 
-    const fn in_object(&self) -> bool {
+    pub(super) const fn in_object(&self) -> bool {
         self.objects & 1 == 1
     }
 
@@ -373,8 +389,10 @@ impl JsonScanner {
 
     #[inline]
     fn read_name(&mut self, name: &[u8]) {
-        self.facts.texts.end_text();
-        self.count_text(StringRole::Name, |texts, kind| texts.feed(kind, name));
+        if self.wanted == WantedFacts::All {
+            self.facts.texts.end_text();
+            self.count_text(StringRole::Name, |texts, kind| texts.feed(kind, name));
+        }
         self.end_name(name);
     }
 
@@ -397,13 +415,15 @@ impl JsonScanner {
     }
 
     fn end_name(&mut self, name: &[u8]) {
-        self.member = if self.container == Container::Root {
+        let role = if self.container == Container::Root {
             let member = RootMember::of(name);
             self.facts.read_root_name(member.flags);
             member.role
         } else {
             MemberRole::of(self.container, name)
         };
+        let unread = self.wanted == WantedFacts::Usage && !role.leads_to_counts();
+        self.member = if unread { MemberRole::Other } else { role };
     }
 
     /// Reads on inside a string. Returns the bytes after what was read.
@@ -439,7 +459,7 @@ impl JsonScanner {
     /// Counts a text that a model may have generated.
     #[inline(always)]
     fn count_text(&mut self, role: StringRole, read: impl FnOnce(&mut GeneratedText, TextKind)) {
-        if self.counts_text
+        if self.wanted == WantedFacts::All
             && let Some(kind) = self.text_kind(role)
         {
             read(self.facts.generated_text(), kind);

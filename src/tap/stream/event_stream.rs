@@ -1,7 +1,5 @@
-use memchr::memchr2;
-
 use super::{
-    common_start::CommonStart,
+    common_form::CommonForm,
     field_name::FieldName,
     long_event::LongEvent,
     quick_scan::{QuickScan, ScanPosition},
@@ -24,7 +22,7 @@ pub(crate) struct EventStream {
     // The reader of a frame that is too long for `pending`. Boxed because few streams have one.
     long_event: Option<Box<LongEvent>>,
     started: bool,
-    common_start: CommonStart<ScanPosition>,
+    common_form: CommonForm<ScanPosition, QuickScan>,
     state: StreamState,
 }
 
@@ -40,7 +38,7 @@ impl EventStream {
             pending: Vec::new(),
             long_event: None,
             started: false,
-            common_start: CommonStart::new(),
+            common_form: CommonForm::new(),
             state: StreamState::default(),
         }
     }
@@ -58,7 +56,7 @@ impl EventStream {
             } else if part.oversize {
                 self.start_long_event(piece);
             } else if part.closes && self.pending.is_empty() {
-                usage_changed |= self.read(piece, true);
+                usage_changed |= self.read(piece, true, part.one_line);
                 continue;
             } else {
                 self.pending.extend_from_slice(piece);
@@ -119,18 +117,18 @@ impl EventStream {
             return false;
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let usage_changed = self.read(&pending, closed);
+        let usage_changed = self.read(&pending, closed, false);
         pending.clear();
         self.pending = pending;
         usage_changed
     }
 
-    /// Reads a frame. Returns true when it reports usage.
-    fn read(&mut self, frame: &[u8], closed: bool) -> bool {
+    /// Reads a frame, which may be known to be one line. Returns true when it reports usage.
+    fn read(&mut self, frame: &[u8], closed: bool, one_line: bool) -> bool {
         let first = !std::mem::replace(&mut self.started, true);
         let frame = if first { strip_byte_order_mark(frame) } else { frame };
         let Fields { mut event, data, lines, malformed } =
-            Fields::of_one_line(frame).unwrap_or_else(|| Fields::of(frame));
+            Fields::of_one_line(frame, one_line).unwrap_or_else(|| Fields::of(frame));
         event.empty = lines == 0;
         if malformed {
             self.state.set_doubtful();
@@ -147,7 +145,7 @@ impl EventStream {
         event.done = lines == 1 && trimmed == b"[DONE]";
         let nothing = matches!(trimmed, b"" | b"{}");
         let mut text = self.state.delivered.text();
-        let quick = QuickScan::of(trimmed, &mut self.common_start, &mut text);
+        let quick = QuickScan::of(trimmed, &mut self.common_form, &mut text);
         let known = quick.known_form || event.done || nothing;
         if !closed {
             // The text may be cut.
@@ -193,16 +191,11 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads a frame that is one line of data, as most are.
-    fn of_one_line(frame: &'a [u8]) -> Option<Self> {
-        let line = frame.strip_prefix(b"data:")?.strip_suffix(b"\n\n")?;
+    fn of_one_line(frame: &'a [u8], one_line: bool) -> Option<Self> {
+        let line = frame.strip_prefix(b"data:").filter(|_| one_line)?;
+        let line = line.strip_suffix(b"\n\n")?;
         let data = line.strip_prefix(b" ").unwrap_or(line);
-        let event = EventFields::default();
-        memchr2(b'\n', b'\r', data).is_none().then_some(Self {
-            event,
-            data,
-            lines: 1,
-            malformed: false,
-        })
+        Some(Self { event: EventFields::default(), data, lines: 1, malformed: false })
     }
 
     fn of(frame: &'a [u8]) -> Self {

@@ -1,6 +1,6 @@
 use memchr::memchr2;
 
-use crate::tap::document::split_plain;
+use crate::json_string::split_plain;
 
 /// Reads the members of an event in one pass.
 ///

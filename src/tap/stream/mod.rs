@@ -1,6 +1,6 @@
 //! Reads streams of events and of JSON lines.
 
-mod common_start;
+mod common_form;
 mod delivered_text;
 mod event_stream;
 mod field_name;

@@ -1,7 +1,7 @@
 use memchr::memchr;
 
 use super::{
-    common_start::CommonStart,
+    common_form::CommonForm,
     members::{Member, Members},
 };
 use crate::{
@@ -54,19 +54,26 @@ pub(super) struct ScanPosition {
 impl QuickScan {
     /// Scans a document without white space around it. Adds its generated text to `generated`.
     ///
-    /// The scan skips a start that `start` remembers from an earlier event.
+    /// The scan skips the parts that `form` remembers from an earlier event.
     pub(super) fn of(
         document: &[u8],
-        start: &mut CommonStart<ScanPosition>,
+        form: &mut CommonForm<ScanPosition, Self>,
         generated: &mut TextTokens,
     ) -> Self {
-        let resumed = start.resume(document);
+        if let Some((text, scan)) = form.text(document)
+            && !may_be_telling_type(text)
+        {
+            generated.feed(text);
+            return scan;
+        }
+        let resumed = form.resume(document);
         let (rest, mut at) = resumed.unwrap_or_else(|| (document, ScanPosition::default()));
         let mut members = Members::at(rest, at.depth);
-        // The place of the first text, and the state before it.
+        // The place before the first text with the state there, and the place of the text itself
+        // unless it has escapes.
         let mut first_text = None;
-        // A text was counted.
-        let mut counted = false;
+        // The texts that were counted.
+        let mut counted = 0_u32;
         // The previous text.
         let mut previous = &[][..];
         while let Some(Member { name: member, value, text: string, plain, in_root, left }) =
@@ -142,13 +149,17 @@ impl QuickScan {
                 }
             }
             if text && at.in_delta {
-                let first = !counted && string.is_some();
-                counted |= string.is_some();
+                let first = counted == 0 && string.is_some();
+                counted = counted.saturating_add(string.is_some().into());
                 // A remembered start has no text, which would not be counted again. No such member
                 // changes the state before its text is counted.
                 if first && !in_root && member != b"delta" {
                     let before = ScanPosition { depth: members.depth(), ..at };
-                    first_text = Some((document.len().saturating_sub(left), before));
+                    // The text follows the quote.
+                    let from = document.len().saturating_sub(value.len()).saturating_add(1);
+                    let to = from.saturating_add(string.unwrap_or_default().len());
+                    let start = (document.len().saturating_sub(left), before);
+                    first_text = Some((start, plain.then_some(from..to)));
                 }
                 let text = string.unwrap_or_default();
                 // Servers repeat reasoning under its older name (vLLM's `reasoning_content`) or in parts
@@ -163,21 +174,7 @@ impl QuickScan {
                 previous = text;
                 at.reasoning |= reasoning;
             }
-            // The value may be the `type` of an event.
-            at.scan.needs_full_scan |= string.is_some_and(|string| {
-                matches!(
-                    string,
-                    b"error"
-                        | b"failed"
-                        | b"message_stop"
-                        | b"message-end"
-                        | b"stream-end"
-                        | b"response.completed"
-                        | b"response.failed"
-                        | b"response.incomplete"
-                        | b"response.cancelled"
-                )
-            });
+            at.scan.needs_full_scan |= string.is_some_and(may_be_telling_type);
         }
         // Names and words may be written in escapes.
         at.scan.needs_full_scan |= members.hides_ascii();
@@ -188,13 +185,31 @@ impl QuickScan {
         at.scan.is_ordinary =
             known && braces && !at.scan.needs_full_scan && members.match_brackets();
         if at.scan.is_ordinary
-            && resumed.is_none()
-            && let Some((length, before)) = first_text
+            && let Some((start, text)) = first_text
         {
-            start.remember(document, length, before);
+            let only_text = text.filter(|_| counted == 1);
+            if resumed.is_none() || only_text.is_some() {
+                form.remember(document, start, only_text, at.scan);
+            }
         }
         at.scan
     }
+}
+
+/// Returns whether a value may be the `type` of an event that tells more than its text.
+fn may_be_telling_type(string: &[u8]) -> bool {
+    matches!(
+        string,
+        b"error"
+            | b"failed"
+            | b"message_stop"
+            | b"message-end"
+            | b"stream-end"
+            | b"response.completed"
+            | b"response.failed"
+            | b"response.incomplete"
+            | b"response.cancelled"
+    )
 }
 
 /// Returns whether an event of this type may end its stream.
@@ -243,32 +258,65 @@ mod tests {
         r#"{"choices":[{"delta":"some words","text":"some words"}]}"#,
     ];
 
-    fn scan(document: &[u8], start: &mut CommonStart<ScanPosition>) -> (QuickScan, (u64, u64)) {
+    type Form = CommonForm<ScanPosition, QuickScan>;
+
+    fn scan(document: &[u8], form: &mut Form) -> (QuickScan, (u64, u64)) {
         let mut text = TextTokens::default();
-        (QuickScan::of(document, start, &mut text), text.cost())
+        (QuickScan::of(document, form, &mut text), text.cost())
     }
 
     #[test]
-    fn remembered_start_changes_no_scan() {
-        let mut resumed = 0;
+    fn remembered_form_changes_no_scan() {
+        let (mut resumed, mut of_form) = (0, 0);
         for earlier in DOCUMENTS {
-            let mut start = CommonStart::new();
-            scan(earlier.as_bytes(), &mut start);
+            let mut form = Form::new();
+            scan(earlier.as_bytes(), &mut form);
             for document in DOCUMENTS {
                 for at in 0..document.len() {
                     for other in *b"\"\\{}[]:, nt0" {
                         let mut changed = document.as_bytes().to_vec();
                         changed[at] = other;
                         for document in [&changed[..], &changed[..at]] {
-                            resumed += usize::from(start.resume(document).is_some());
-                            let expected = scan(document, &mut CommonStart::new());
-                            let read = scan(document, &mut start.clone());
+                            resumed += usize::from(form.resume(document).is_some());
+                            of_form += usize::from(form.text(document).is_some());
+                            let expected = scan(document, &mut Form::new());
+                            let read = scan(document, &mut form.clone());
                             assert_eq!(read, expected, "{}", String::from_utf8_lossy(document));
                         }
                     }
                 }
             }
         }
-        assert!(resumed > 1000, "{resumed}");
+        assert!(resumed > 1000 && of_form > 100, "{resumed} {of_form}");
+    }
+
+    #[test]
+    fn text_in_a_remembered_form_is_scanned_as_any_other() {
+        let texts = ["", "a", r"\u0065rror", r"a\n", "é", "a b, c", "error", "message_stop"];
+        for document in DOCUMENTS {
+            for (earlier, text) in texts.iter().flat_map(|one| texts.map(|other| (*one, other))) {
+                let with = |text: &str| document.replace("word", text).replace("hi", text);
+                let mut form = Form::new();
+                scan(with(earlier).as_bytes(), &mut form);
+                let expected = scan(with(text).as_bytes(), &mut Form::new());
+                assert_eq!(scan(with(text).as_bytes(), &mut form), expected, "{earlier}, {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn form_too_long_to_be_remembered_is_scanned_in_full() {
+        for spaces in 0..300 {
+            let spaces = " ".repeat(spaces);
+            let document = |text: &str| {
+                format!(r#"{{"choices":[{{"delta":{{"content":"{text}"}}}}],{spaces}"a":1}}"#)
+            };
+            let mut form = Form::new();
+            scan(document("some words").as_bytes(), &mut form);
+            for text in ["other words", r"a\"] {
+                let expected = scan(document(text).as_bytes(), &mut Form::new());
+                assert_eq!(scan(document(text).as_bytes(), &mut form), expected);
+            }
+        }
     }
 }

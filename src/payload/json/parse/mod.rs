@@ -6,6 +6,5 @@ pub(crate) mod name_index;
 pub(crate) mod names;
 mod parser;
 pub(crate) mod progress;
-mod scan;
 pub(crate) mod slot;
 pub(crate) mod string;

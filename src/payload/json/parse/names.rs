@@ -9,6 +9,45 @@ use crate::payload::json::case_fold::fold;
 /// Objects with more members are indexed.
 pub(crate) const MAX_UNINDEXED: u32 = 16;
 
+/// Marks of the names in the outermost open objects, which show that most names differ.
+#[derive(Default)]
+pub(crate) struct NameMarks {
+    // A bit for each name of the object at each depth. Names with different bits differ.
+    seen: [u64; Self::DEPTHS],
+    // A bit for each depth whose object may have the same name twice.
+    alike: u32,
+}
+
+impl NameMarks {
+    /// Requests of the known APIs are hardly deeper.
+    const DEPTHS: usize = 8;
+
+    /// Starts an object or array at `depth`. The outermost one is at depth 1.
+    pub(crate) fn enter(&mut self, depth: u32) {
+        if let Some(seen) = self.seen.get_mut(depth as usize - 1) {
+            *seen = 0;
+            self.alike &= !(1 << depth);
+        }
+    }
+
+    /// Adds a name to the innermost object.
+    #[inline]
+    pub(crate) fn add(&mut self, depth: u32, written: &[u8], escaped: bool) {
+        if let Some(seen) = self.seen.get_mut(depth as usize - 1) {
+            let mark = 1 << name_bit(written);
+            // A name with an escape may equal one that is written in another way.
+            let alike = *seen & mark != 0 || escaped;
+            self.alike |= u32::from(alike) << depth;
+            *seen |= mark;
+        }
+    }
+
+    /// Returns whether the names of the innermost object are known to differ.
+    pub(crate) const fn differ(&self, depth: u32) -> bool {
+        depth as usize <= Self::DEPTHS && self.alike >> depth & 1 == 0
+    }
+}
+
 /// Returns the start of the earliest duplicate name in an object with few members.
 ///
 /// `members` starts with the slot of the first name, which is slot `object + 1`. Allocates nothing.

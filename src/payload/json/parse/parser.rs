@@ -6,12 +6,15 @@ use super::{
     name_index::NameIndex,
     names::{MAX_UNINDEXED, duplicate},
     progress::{Container, ParseProgress},
-    scan::ordinary,
     slot::{SlotTag, ValueSlot},
+    string::between_quotes,
 };
-use crate::payload::json::{
-    fault::{JsonError, JsonFault},
-    kind::Kind,
+use crate::{
+    json_string::plain_length,
+    payload::json::{
+        fault::{JsonError, JsonFault},
+        kind::Kind,
+    },
 };
 
 impl ParseProgress {
@@ -127,12 +130,14 @@ impl<R: ParseMemory> Parser<'_, R> {
         self.progress.depth += 1;
         self.progress.deepest = self.progress.deepest.max(self.progress.depth);
         (self.progress.container, self.progress.open, self.progress.count) = (container, index, 0);
+        self.progress.names.enter(self.progress.depth);
         Ok(())
     }
 
     /// Closes the innermost array or object and returns to its parent.
     fn leave(&mut self) -> Result<(), R::Error> {
         self.progress.at += 1;
+        let differ = self.progress.names.differ(self.progress.depth);
         self.progress.depth -= 1;
         let next = self.progress.slots.len() as u32;
         let Some(slot) = self.progress.slots.get_mut(self.progress.open as usize) else {
@@ -142,7 +147,10 @@ impl<R: ParseMemory> Parser<'_, R> {
         slot.end = self.progress.at as u32;
         let around = std::mem::replace(&mut slot.next, next);
 
-        if self.progress.container == Container::Object && self.progress.count > 1 {
+        let count = self.progress.count;
+        if self.progress.container == Container::Object
+            && (count > MAX_UNINDEXED || count > 1 && !differ)
+        {
             self.check_names()?;
         }
         self.progress.open = around;
@@ -172,11 +180,33 @@ impl<R: ParseMemory> Parser<'_, R> {
     }
 
     /// Parses a member's name and its colon.
+    #[inline]
     fn name(&mut self) -> Result<(), R::Error> {
+        let start = self.progress.at;
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        if let Some((b'"', text)) = rest.split_first()
+            && let Some((name, [b'"', b':', ..])) = text.split_at_checked(plain_length(text))
+        {
+            let end = start + name.len() + 2;
+            self.progress.names.add(self.progress.depth, name, false);
+            self.progress.at = end + 1;
+            let slot = ValueSlot::leaf((start, end), self.progress.slots.len(), SlotTag::STRING);
+            return self.push(slot);
+        }
+        self.other_name()
+    }
+
+    /// Parses a name that has escapes or no colon directly after it.
+    #[inline(never)]
+    fn other_name(&mut self) -> Result<(), R::Error> {
         if self.peek() != b'"' {
             return Err(self.unexpected(JsonFault::ExpectedName).into());
         }
         self.string()?;
+        let ParseProgress { names, slots, depth, .. } = &mut *self.progress;
+        if let Some(name) = slots.last() {
+            names.add(*depth, between_quotes(self.text, name), name.is_escaped());
+        }
         if self.token() != b':' {
             return Err(self.unexpected(JsonFault::ExpectedColon).into());
         }
@@ -184,27 +214,32 @@ impl<R: ParseMemory> Parser<'_, R> {
         Ok(())
     }
 
+    #[inline]
     fn string(&mut self) -> Result<(), R::Error> {
         let start = self.progress.at;
-        let mut at = start + 1;
-        let mut tag = SlotTag::STRING;
-        loop {
-            at += ordinary(self.bytes.get(at..).unwrap_or_default());
-            let end = self.bytes.get(at);
-            self.progress.at = at;
-            match end {
-                Some(b'"') => {
-                    self.progress.at += 1;
-                    return self.push_leaf(start, tag);
-                }
-                Some(b'\\') => {
-                    tag = SlotTag::ESCAPED_STRING;
-                    self.escape()?;
-                    at = self.progress.at;
-                }
-                _ => return Err(self.unexpected(JsonFault::ControlCharacter).into()),
-            }
+        let text = self.bytes.get(start + 1..).unwrap_or_default();
+        let length = plain_length(text);
+        self.progress.at = start + 1 + length;
+        if text.get(length) != Some(&b'"') {
+            return self.escaped_string(start);
         }
+        self.progress.at += 1;
+        self.push_leaf(start, SlotTag::STRING)
+    }
+
+    /// Parses the rest of a string from its first escape or control character on.
+    #[inline(never)]
+    fn escaped_string(&mut self, start: usize) -> Result<(), R::Error> {
+        while self.peek() == b'\\' {
+            self.escape()?;
+            self.progress.at +=
+                plain_length(self.bytes.get(self.progress.at..).unwrap_or_default());
+        }
+        if self.peek() != b'"' {
+            return Err(self.unexpected(JsonFault::ControlCharacter).into());
+        }
+        self.progress.at += 1;
+        self.push_leaf(start, SlotTag::ESCAPED_STRING)
     }
 
     fn escape(&mut self) -> Result<(), R::Error> {
@@ -303,7 +338,7 @@ impl<R: ParseMemory> Parser<'_, R> {
         self.push(ValueSlot::leaf((start, self.progress.at), self.progress.slots.len(), tag))
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, slot: ValueSlot) -> Result<(), R::Error> {
         let ParseProgress { slots, bounds, .. } = &*self.progress;
         if slots.len() >= slots.capacity().min(bounds.values as usize) {

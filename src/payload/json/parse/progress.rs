@@ -1,4 +1,4 @@
-use super::{memory::ParseMemory, name_index::NameIndex, slot::ValueSlot};
+use super::{memory::ParseMemory, name_index::NameIndex, names::NameMarks, slot::ValueSlot};
 use crate::payload::json::{
     bounds::DocumentBounds,
     fault::{JsonError, JsonFault},
@@ -16,6 +16,8 @@ pub(crate) struct ParseProgress {
     pub(crate) count: u32,
     pub(crate) depth: u32,
     pub(crate) deepest: u32,
+    // Of the names in the open objects.
+    pub(crate) names: NameMarks,
 }
 
 impl ParseProgress {
@@ -44,6 +46,7 @@ impl ParseProgress {
             count: 0,
             depth: 0,
             deepest: 0,
+            names: NameMarks::default(),
         })
     }
 }

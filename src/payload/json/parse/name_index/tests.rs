@@ -120,6 +120,35 @@ fn earliest_duplicate_name_is_reported() {
     }
 }
 
+#[test]
+fn duplicate_name_is_found_at_each_depth() {
+    for (members, duplicate) in [
+        (r#""a":1,"b":2,"a":3"#, true),
+        (r#""a":{"b":1},"b":2,"c":[{"a":1},{"a":2}]"#, false),
+        (r#""a":{"a":{"a":[]}},"b":{"a":{}},"a":2"#, true),
+        (r#""a":1,"\u0061":2"#, true),
+        (r#""\u0061":1,"b":[{"a":2}],"a":3"#, true),
+        (r#""\u0061":1,"b":[{"a":2}],"A":3"#, false),
+    ] {
+        for depth in 0..12 {
+            for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+                let (open, close) = (open.repeat(depth), close.repeat(depth));
+                let text = format!("{open}{{{members}}}{close}");
+                let parsed = Document::parse(text.clone()).map_err(|malformed| malformed.fault);
+                assert_eq!(parsed.err(), duplicate.then_some(JsonFault::DuplicateName), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_that_share_a_mark_are_told_apart() {
+    for count in 2..=16 {
+        let text = object(count, |at| format!("x{at}"));
+        assert_eq!(Document::parse(text).unwrap().root().len(), count);
+    }
+}
+
 fn escaped(char: char) -> String {
     let mut units = [0; 2];
     char.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()

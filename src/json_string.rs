@@ -1,3 +1,5 @@
+//! Finds the ends of strings in JSON.
+
 use memchr::memchr2;
 
 /// Splits `text` at the first quote, backslash or control character.
@@ -9,16 +11,16 @@ pub(crate) fn split_plain(text: &[u8]) -> (&[u8], &[u8]) {
 /// Returns the number of bytes before the first quote, backslash or control character (RFC 8259
 /// section 7).
 #[inline]
-fn plain_length(text: &[u8]) -> usize {
+pub(crate) fn plain_length(text: &[u8]) -> usize {
     // Most names and words end here, and no other is worth a call of `memchr2`.
     let mut length = 0_usize;
     let mut rest = text;
     while length < 32
-        && let Some((eight, tail)) = rest.split_first_chunk()
+        && let Some((near, tail)) = rest.split_first_chunk()
     {
-        let plain = leading_plain(u64::from_le_bytes(*eight));
+        let plain = plain_of_sixteen(near);
         length = length.wrapping_add(plain);
-        if plain < 8 {
+        if plain < 16 {
             return length;
         }
         rest = tail;
@@ -28,7 +30,7 @@ fn plain_length(text: &[u8]) -> usize {
 
 #[inline(never)]
 fn long_plain_length(text: &[u8]) -> usize {
-    if text.len() < 8 {
+    if text.len() < 16 {
         return position_of_end(text);
     }
     let length = memchr2(b'"', b'\\', text).unwrap_or(text.len());
@@ -43,15 +45,27 @@ fn position_of_end(text: &[u8]) -> usize {
     text.iter().position(ends).unwrap_or(text.len())
 }
 
+/// Returns the number of plain bytes at the start of sixteen.
+#[inline(always)]
+fn plain_of_sixteen(bytes: &[u8; 16]) -> usize {
+    let Some((first, second)) = bytes.split_first_chunk() else { return 0 };
+    let plain = leading_plain(u64::from_le_bytes(*first));
+    if plain < 8 {
+        return plain;
+    }
+    let second = second.first_chunk().copied().unwrap_or_default();
+    leading_plain(u64::from_le_bytes(second)).wrapping_add(8)
+}
+
 /// Returns the number of plain bytes at the start of eight. The lowest byte is the first.
+#[inline(always)]
 const fn leading_plain(bytes: u64) -> usize {
-    let quote = bytes ^ each(b'"');
+    // With the second bit flipped, a quote is 0x20 and the control characters stay below it.
+    let quote_or_control = bytes ^ each(2);
     let backslash = bytes ^ each(b'\\');
     // The high bit of a byte tells that the byte is one of the three. A borrow may set that of a
     // later byte only. A byte beyond ASCII is none of them.
-    let ends = quote.wrapping_sub(each(1))
-        | backslash.wrapping_sub(each(1))
-        | bytes.wrapping_sub(each(b' '));
+    let ends = quote_or_control.wrapping_sub(each(0x21)) | backslash.wrapping_sub(each(1));
     ((ends & !bytes & each(0x80)).trailing_zeros() / 8) as usize
 }
 
@@ -66,7 +80,7 @@ mod tests {
 
     #[test]
     fn each_byte_at_each_place_is_plain_or_ends_the_string() {
-        for length in [1, 7, 8, 9, 31, 32, 33, 40, 41, 100] {
+        for length in [1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 100] {
             for (place, byte) in
                 (0..length).flat_map(|place| (0..=u8::MAX).map(move |b| (place, b)))
             {
