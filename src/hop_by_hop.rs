@@ -20,7 +20,7 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap) {
 pub(crate) fn strip_headers(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
     let is_stripped = |name: &HeaderName| is_connection_header(name.as_str()) || also(name);
     // Most messages have none of them, which one pass over the names shows.
-    if headers.keys().any(|name| is_stripped(name) || name.as_str() == "te") {
+    if headers.keys().any(|name| is_stripped(name) || *name == TE) {
         strip_named_headers(headers);
         remove_headers(headers, is_stripped);
     }
@@ -73,11 +73,16 @@ fn is_handled(option: &[u8]) -> bool {
 }
 
 /// Returns whether a header is hop-by-hop by its name alone.
-// For every header of every message. The compiler compares a name only with those of its length.
-#[inline]
 pub(crate) fn is_connection_header(name: &str) -> bool {
-    matches!(name, "connection" | "http2-settings" | "keep-alive" | "transfer-encoding" | "upgrade")
-        || name.starts_with("proxy-")
+    match name.as_bytes() {
+        [b'c', ..] => name == "connection",
+        [b'h', ..] => name == "http2-settings",
+        [b'k', ..] => name == "keep-alive",
+        [b'p', ..] => name.starts_with("proxy-"),
+        [b't', ..] => name == "transfer-encoding",
+        [b'u', ..] => name == "upgrade",
+        _ => false,
+    }
 }
 
 fn asks_for_trailers(headers: &HeaderMap) -> bool {
