@@ -38,6 +38,7 @@ mod event;
 mod framer;
 mod splitter;
 
+#[cfg(any(feature = "cache", feature = "throttle", feature = "transform"))]
 use http::{HeaderMap, header::CONTENT_TYPE};
 use memchr::memchr;
 
@@ -51,6 +52,7 @@ pub(crate) use self::{
 };
 
 /// Returns whether the content type is `text/event-stream` with any parameters.
+#[cfg(any(feature = "cache", feature = "throttle", feature = "transform"))]
 pub(crate) fn says_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| is_event_stream(essence(value.as_bytes())))
 }
